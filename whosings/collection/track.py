@@ -1,0 +1,55 @@
+"""What a collection is made of: tracks, their parts on disk, and which of their sounds to hear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+SourceName = Literal["mix", "vocals", "accompaniment"]
+
+
+@dataclass(frozen=True)
+class SoundFile:
+    """One channel of a file, or the mean of all its channels where `channel` is None."""
+
+    path: Path
+    channel: int | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a track as it lies on disk: the mix, the stems, or both; at least one is given."""
+
+    mix: SoundFile | None = None
+    vocals: SoundFile | None = None
+    accompaniment: SoundFile | None = None
+
+
+@dataclass(frozen=True)
+class Track:
+    """A recording: its identity is artist, album and title together, its sound that of its parts in order."""
+
+    artist: str
+    album: str
+    title: str
+    parts: tuple[Part, ...]
+
+    @property
+    def id(self) -> str:
+        """`artist/album/title`, the name of the track in splits, reports and caches."""
+        return f"{self.artist}/{self.album}/{self.title}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """
+    Which sound of a track is heard.
+
+    `mix_db` is the level of the vocals over the accompaniment in dB (energy over a whole part); where it is
+    given, the mix is made from the stems; where it is None, the mix is taken as recorded (or is the plain sum of
+    the stems where no mix lies on disk). It says nothing for vocals or accompaniment alone.
+    """
+
+    name: SourceName = "mix"
+    mix_db: float | None = None
