@@ -1,0 +1,1 @@
+"""Sound files in; mono samples and log-mel spectrograms out."""

@@ -1,0 +1,1 @@
+"""Songs on disk: layouts, tracks, findings, splits, cached log-mels, windows."""

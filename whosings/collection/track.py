@@ -47,8 +47,8 @@ class Source:
     Which sound of a track is heard.
 
     `mix_db` is the level of the vocals over the accompaniment in dB (energy over a whole part); where it is
-    given, the mix is made from the stems; where it is None, the mix is taken as recorded (or is the plain sum of
-    the stems where no mix lies on disk). It says nothing for vocals or accompaniment alone.
+    given, the mix is made from the stems; where it is None, the mix is taken as recorded (or is the plain sum
+    of the stems where no mix lies on disk). It says nothing for vocals or accompaniment alone.
     """
 
     name: SourceName = "mix"

@@ -1,0 +1,1 @@
+"""What a figure is worth: metrics with intervals, pictures, Grad-CAM, reports."""

@@ -1,0 +1,1 @@
+"""From sound to an answer: the ladder, the votes, the identifier."""

@@ -1,0 +1,1 @@
+"""Recipes, and the run folder that training one makes."""

@@ -1,0 +1,347 @@
+"""The command line: parse, call one function, show. Exit: 0 done, 1 some files failed, 2 wrong input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from whosings.errors import WhosingsError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from whosings.collection.splits import Split
+    from whosings.identify.ladder import Identification
+
+app = typer.Typer(
+    help="Say who sings in a recording, how sure that is, and where to listen. Evidence, not proof.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data = typer.Typer(help="Look at a collection, split it, render one.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+SOME_FAILED = 1
+WRONG_INPUT = 2
+STOPPED = 130
+
+
+class SourceChoice(str, Enum):
+    """What is heard of each track."""
+
+    mix = "mix"
+    vocals = "vocals"
+    accompaniment = "accompaniment"
+
+
+CollectionPath = Annotated[Path, typer.Argument(help="A folder of songs, or a CSV manifest.")]
+RunPath = Annotated[Path, typer.Argument(help="A run folder written by 'whosings train'.")]
+
+
+@data.command("check")
+def data_check(
+    collection: CollectionPath,
+    listen: Annotated[bool, typer.Option(help="Decode every song, not only look at files.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say in plain words what a collection holds and what is wrong with it."""
+    from whosings.collection.catalogue import open_collection
+    from whosings.collection.findings import check
+    from whosings.progress import bar
+
+    opened = open_collection(collection)
+    with bar("Looking at songs", len(opened.tracks), quiet=as_json) as progress:
+        findings = check(opened, listen=listen, on_progress=progress.reach)
+    if as_json:
+        _print_json([vars(finding) for finding in findings])
+        return
+    console = _console()
+    console.print(
+        f"{collection}: {len(opened.tracks)} tracks by {len(opened.artists)} artists, layout {opened.layout}."
+    )
+    colours = {"error": "red", "warning": "yellow", "note": "cyan"}
+    for finding in findings:
+        label = f"[{colours[finding.severity]}]{finding.severity}[/]"
+        console.print(f"{label} {_plain(finding.subject)}: {_plain(finding.text)}")
+    if not findings:
+        console.print("Nothing wrong was found.")
+
+
+@data.command("split")
+def data_split(
+    collection: CollectionPath,
+    out: Annotated[Path, typer.Option(help="Where the split goes, a .json file.")],
+    protocol: Annotated[str, typer.Option(help="kuo, canonical, sixfold, none, song or snippet.")] = "kuo",
+    seed: Annotated[int, typer.Option(help="What the draw depends on.")] = 0,
+    fold: Annotated[int, typer.Option(help="Which fold of sixfold, from 0.")] = 0,
+) -> None:
+    """Deal the songs out to training, validation and test, as a file with a hash."""
+    from whosings.collection.catalogue import open_collection
+    from whosings.collection.splits import make_split
+
+    split = make_split(open_collection(collection), protocol, seed, fold)
+    split.save(out)
+    _show_split(split)
+
+
+@data.command("render")
+def data_render(
+    out: Annotated[Path, typer.Argument(help="The folder to fill with songs.")],
+    singers: Annotated[int, typer.Option(min=2)] = 8,
+    albums: Annotated[int, typer.Option(min=1, help="Albums of each singer.")] = 3,
+    songs: Annotated[int, typer.Option(min=1, help="Songs of each album.")] = 3,
+    seconds: Annotated[float, typer.Option(min=3, help="Length of each song.")] = 20.0,
+    tie: Annotated[
+        float, typer.Option(min=0, max=1, help="How firmly each singer is tied to a band of their own.")
+    ] = 0.0,
+    mix_db: Annotated[float, typer.Option(help="Level of the voice over the band in dB.")] = 3.0,
+    seed: Annotated[int, typer.Option(help="Other seeds sing other songs.")] = 0,
+) -> None:
+    """Render songs by invented singers, with stems: a collection to try everything on."""
+    from whosings.collection.studio import render_collection
+    from whosings.progress import bar
+
+    with bar("Rendering songs", singers * albums * songs) as progress:
+        render_collection(
+            out,
+            singers=singers,
+            albums=albums,
+            songs=songs,
+            seconds=seconds,
+            tie=tie,
+            mix_db=mix_db,
+            seed=seed,
+            on_song=progress.reach,
+        )
+    _console().print(f"{singers * albums * songs} songs in {out}")
+
+
+@app.command()
+def train(
+    collection: CollectionPath,
+    out: Annotated[Path, typer.Option(help="The run folder; an interrupted run in it goes on.")],
+    recipe: Annotated[str, typer.Option(help="A recipe's name or a .yaml file.")] = "crnn_fgnl_lca",
+    window: Annotated[int, typer.Option(help="Window length in seconds: 3, 5 or 10.")] = 5,
+    split: Annotated[
+        Path | None, typer.Option(help="A split file; without it a kuo split of the seed is drawn.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="What weights and order depend on.")] = 0,
+    source: Annotated[SourceChoice, typer.Option(help="What is heard.")] = SourceChoice.mix,
+    mix_db: Annotated[
+        float | None, typer.Option(help="Mix stems with the voice this many dB over the band.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Change the recipe, such as learning_rate=0.001.")
+    ] = None,
+) -> None:
+    """Train a model; choose its best epoch and its vote on validation songs."""
+    from whosings.collection.catalogue import open_collection
+    from whosings.collection.features import FeatureStore, default_cache
+    from whosings.collection.splits import Split, make_split
+    from whosings.collection.track import Source
+    from whosings.identify.identifier import set_vote
+    from whosings.training.recipe import load_recipe
+    from whosings.training.run import Training
+    from whosings.training.run import train as train_run
+
+    changes = [*(overrides or []), *([f"epochs={epochs}"] if epochs else [])]
+    chosen = load_recipe(recipe, changes)
+    opened = open_collection(collection)
+    drawn = Split.load(split) if split else make_split(opened, "kuo", seed)
+    _show_split(drawn)
+    training = Training(opened, drawn, chosen, window, Source(source.value, mix_db), seed)
+    store = FeatureStore(default_cache())
+    result = train_run(training, out, store)
+    votes = set_vote(out, training, store)
+    best = json.loads((out / "run.json").read_text())
+    console = _console()
+    console.print(
+        f"{out}: best of {chosen.epochs} epochs is {best['best_epoch']}; on validation its macro F1 is "
+        f"{best['best']['validation/f1_macro']:.3f} for windows and {max(votes.values()):.3f} for songs."
+    )
+    _end(result.failed)
+
+
+@app.command()
+def evaluate(
+    run: RunPath,
+    collection: Annotated[
+        Path | None, typer.Option(help="Score every track of this collection whose singer is known.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where metrics and report go; without it the run folder.")
+    ] = None,
+) -> None:
+    """Score a model on its test songs, or on another collection; write metrics.json and a report."""
+    from whosings.evidence.evaluate import evaluate as evaluate_run
+
+    result = evaluate_run(run, collection=collection, out=out)
+    _show_metrics(result.metrics)
+    _console().print(f"Report: {result.report}")
+    _end(result.metrics["failed"])
+
+
+@app.command()
+def identify(
+    run: RunPath,
+    files: Annotated[list[Path], typer.Argument(help="Sound files, or folders of them.")],
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list, for programs.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV, for spreadsheets.")] = False,
+) -> None:
+    """Say who sings in each file, who else it could be, and which seconds to listen to."""
+    from whosings import load
+    from whosings.identify.exports import to_csv
+    from whosings.progress import bar
+
+    identifier = load(run)
+    answers, failed = [], {}
+    paths = [path for given in files for path in _sound_files(given)]
+    with bar("Listening", len(paths), quiet=len(paths) < 2) as progress:
+        for path in paths:
+            try:
+                answers.append(identifier.identify(path))
+            except WhosingsError as error:
+                failed[str(path)] = str(error)
+            progress.step()
+    if as_json:
+        _print_json([answer.to_dict() for answer in answers])
+    elif as_csv:
+        sys.stdout.write(to_csv(answers))
+    elif answers:
+        _console().print(_answer_table(answers))
+    _end(failed, nothing_done=not answers)
+
+
+@app.command()
+def models() -> None:
+    """List every system with its exact number of parameters at 20 singers."""
+    from rich.table import Table
+
+    from whosings.models import SYSTEMS, count_parameters, create
+
+    table = Table("system", "parameters at 20 singers")
+    for name in SYSTEMS:
+        table.add_row(name, f"{count_parameters(create(name, 20)):,}")
+    _console().print(table)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where songs, model and report go.")] = Path("demo"),
+) -> None:
+    """Render songs, train on them, score unseen albums, identify a song, and write a report page."""
+    from whosings.evidence.demo import run_demo
+
+    result = run_demo(out)
+    _show_metrics(result.metrics)
+    _console().print(_answer_table([result.identification]))
+    _console().print(f"Report: {result.report}")
+
+
+def main() -> None:
+    """Run the command line; every expected error is one sentence on standard error."""
+    try:
+        app()
+    except WhosingsError as error:
+        _fail(str(error))
+        sys.exit(WRONG_INPUT)
+    except KeyboardInterrupt:
+        _fail("stopped; the same command goes on where it can.")
+        sys.exit(STOPPED)
+
+
+def _sound_files(path: Path) -> list[Path]:
+    """Give the sound files of a folder, or the path itself."""
+    from whosings.audio.decode import is_sound
+
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.is_file() and is_sound(file))
+    if not found:
+        raise WhosingsError(f"{path}: there are no sound files in this folder.")
+    return found
+
+
+def _show_split(split: Split) -> None:
+    from whosings.collection.splits import WARNINGS
+
+    console = _console()
+    console.print(
+        f"Split {split.protocol}, seed {split.seed}: {len(split.singers)} singers; {len(split.train)} songs "
+        f"train, {len(split.validation)} validate, {len(split.test)} test ({split.sha256[:12]})."
+    )
+    for artist, reason in split.left_out.items():
+        console.print(f"[yellow]left out[/] {_plain(artist)}: {_plain(reason)}")
+    if split.protocol in WARNINGS:
+        console.print(f"[red]warning[/] {WARNINGS[split.protocol]}")
+
+
+def _show_metrics(metrics: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table("", "macro F1", "weighted F1", "accuracy", "n")
+    for level in ("window", "song"):
+        scores = metrics[level]
+        cells = []
+        for figure in ("f1_macro", "f1_weighted", "accuracy"):
+            low, high = scores["interval"][figure]
+            cells.append(f"{scores[figure]:.3f} ({low:.2f} to {high:.2f})")
+        table.add_row(level, *cells, str(scores["n"]))
+    _console().print(table)
+
+
+def _answer_table(answers: list[Identification]) -> Table:
+    from rich.table import Table
+
+    table = Table("file", "singer", "confidence", "runner-up", "listen to")
+    for answer in answers:
+        table.add_row(
+            _plain(Path(answer.file).name),
+            _plain(answer.singer),
+            f"{answer.confidence:.0%}",
+            f"{_plain(answer.runner_up)} {answer.runner_up_confidence:.0%}",
+            f"{_clock(answer.listen_from)} to {_clock(answer.listen_to)}",
+        )
+    return table
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}:{rest:04.1f}"
+
+
+def _plain(text: str) -> str:
+    """Keep brackets in names from being read as markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(soft_wrap=True)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _fail(text: str) -> None:
+    print(f"whosings: {text}", file=sys.stderr)
+
+
+def _end(failed: dict[str, str], *, nothing_done: bool = False) -> None:
+    """Name what failed and leave with the fitting status."""
+    for reason in failed.values():
+        _fail(reason)
+    if failed:
+        raise typer.Exit(WRONG_INPUT if nothing_done else SOME_FAILED)

@@ -1,0 +1,188 @@
+"""Log-mels on disk: computed once for a content and its settings, memory-mapped ever after."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from whosings.audio.units import AMIN, HOP, N_FFT, N_MELS, SAMPLE_RATE, TOP_DB
+from whosings.collection.sound import track_blocks, track_files
+from whosings.collection.track import Source, Track
+from whosings.errors import UnreadableSoundError, WhosingsError
+from whosings.files import replacing, write_text
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FORMAT = 1  # of the files in the store; a new number makes all of them anew
+BLOCK_FRAMES = 4096  # frames clipped at once: 2 MB
+
+
+def default_cache() -> Path:
+    """Give the folder for computed things: $WHOSINGS_CACHE, or else the user's cache folder."""
+    import platformdirs
+
+    named = os.environ.get("WHOSINGS_CACHE")
+    return Path(named).expanduser() if named else platformdirs.user_cache_path("whosings")
+
+
+class FeatureStore:
+    """
+    Log-mels of tracks under one folder, keyed by the content of their files and by every setting.
+
+    Files are whole or absent and never change, so several processes may share a store.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self._hashes: dict[tuple[str, int, int], str] = {}
+
+    def log_mel(self, track: Track, source: Source) -> np.ndarray:
+        """
+        Give the log-mel of a track: read-only, memory-mapped, float32 dB (128, frames), frame-major on disk.
+
+        Computed at the first call with bounded memory, however long the track. Raises WhosingsError where the
+        track lacks the source, a file cannot be read, or the store cannot be written.
+        """
+        import numpy as np
+
+        key = self.key(track, source)
+        path = self.root / "log-mel" / key[:2] / f"{key}.npy"
+        try:
+            if not path.is_file():
+                with replacing(path) as temporary:
+                    _write_log_mel(temporary, track_blocks(track, source))
+            return np.load(path, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise WhosingsError(
+                f"{path}: this file of the feature cache cannot be written or read ({error}); delete it, "
+                "free some space, or name another folder in WHOSINGS_CACHE."
+            ) from error
+
+    def key(self, track: Track, source: Source) -> str:
+        """Give the key of a log-mel: a hash over the content of the files heard and all settings."""
+        parts = [[(self.file_hash(f.path), f.channel) for f in files] for files in track_files(track, source)]
+        summed = any(len(files) > 1 for files in parts)
+        settings = {
+            "format": FORMAT,
+            "front_end": [SAMPLE_RATE, N_FFT, HOP, N_MELS, AMIN, TOP_DB],
+            "mix_db": source.mix_db if summed else None,
+            "parts": parts,
+        }
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    def file_hash(self, path: Path) -> str:
+        """Give the SHA-256 of a file, remembered (here and on disk) until its size or time changes."""
+        path = Path(os.path.abspath(path))
+        try:
+            status = path.stat()
+            known = (str(path), status.st_size, status.st_mtime_ns)
+            if known not in self._hashes:
+                self._hashes[known] = self._hash_on_disk(*known)
+        except OSError as error:
+            raise UnreadableSoundError(
+                f"{path}: this sound file cannot be read ({error.strerror})."
+            ) from error
+        return self._hashes[known]
+
+    def _hash_on_disk(self, path: str, size: int, mtime_ns: int) -> str:
+        name = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
+        memo = self.root / "hashes" / name[:2] / f"{name}.txt"
+        stamp = f"{size} {mtime_ns}"
+        if memo.is_file():
+            digest, _, then = memo.read_text(encoding="ascii").partition(" ")
+            if then == stamp:
+                return digest
+        digest = sha256_of(Path(path))
+        write_text(memo, f"{digest} {stamp}")
+        return digest
+
+    def prepare(
+        self,
+        tracks: Iterable[Track],
+        source: Source,
+        workers: int = 2,
+        on_done: Callable[[Track, WhosingsError | None], None] | None = None,
+    ) -> dict[str, WhosingsError]:
+        """
+        Compute the log-mels of many tracks; give the errors by track id, none of which ends the work.
+
+        `on_done` hears of each track as it is finished, in the calling thread. Threads serve as well as
+        processes here, since decoding, resampling and transforms let go of the interpreter.
+        """
+        errors: dict[str, WhosingsError] = {}
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            futures = {pool.submit(self._try, track, source): track for track in tracks}
+            try:
+                for future in as_completed(futures):
+                    track, error = futures[future], future.result()
+                    if error is not None:
+                        errors[track.id] = error
+                    if on_done is not None:
+                        on_done(track, error)
+            finally:
+                pool.shutdown(cancel_futures=True)
+        return errors
+
+    def _try(self, track: Track, source: Source) -> WhosingsError | None:
+        try:
+            self.log_mel(track, source)
+        except WhosingsError as error:
+            return error
+        return None
+
+
+def sha256_of(path: Path) -> str:
+    """Give the SHA-256 of the content of a file; raises OSError where it cannot be read."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _write_log_mel(path: Path, blocks: Iterator[np.ndarray]) -> None:
+    """Write the log-mel of a stream as a Fortran-ordered .npy (128, frames): frame after frame."""
+    import numpy as np
+
+    from whosings.audio import logmel
+
+    frames, peak = 0, -np.inf
+    with path.open("w+b") as file:
+        start = _write_header(file, 0)
+        for block in logmel.log_mel_blocks(blocks):
+            file.write(np.asarray(block, dtype="<f4").tobytes(order="F"))
+            frames += block.shape[1]
+            peak = max(peak, float(block.max()))
+        # numpy pads its header so that the growing axis never moves the data
+        file.seek(0)
+        if _write_header(file, frames) != start:
+            raise ValueError("the header of the array file changed its length")
+        for first in range(0, frames, BLOCK_FRAMES):
+            _clip(file, start + first * N_MELS * 4, min(BLOCK_FRAMES, frames - first), peak)
+
+
+def _write_header(file: BinaryIO, frames: int) -> int:
+    """Write the .npy header for (128, frames) float32; give the offset of the data in bytes."""
+    from numpy.lib import format as npy
+
+    npy.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": True, "shape": (N_MELS, frames)})
+    return file.tell()
+
+
+def _clip(file: BinaryIO, offset: int, frames: int, peak: float) -> None:
+    """Clip frames of the file, from a byte offset on, to the floor below the song's peak in dB."""
+    import numpy as np
+
+    from whosings.audio import logmel
+
+    file.seek(offset)
+    values = np.frombuffer(bytearray(file.read(frames * N_MELS * 4)), dtype="<f4").reshape(frames, N_MELS)
+    logmel.apply_top_db(values.T, peak)
+    file.seek(offset)
+    file.write(values.tobytes())

@@ -1,0 +1,80 @@
+"""Grad-CAM (Selvaraju 2017): where in the spectrogram the network found its singer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def grad_cam(network: nn.Module, layer: nn.Module, log_mel: Tensor, target: int | None = None) -> Tensor:
+    """
+    Heat (B, 128, T) over `log_mel` (B, 128, T), from 0 to 1: what spoke for the singer `target`.
+
+    `network` gives logits (B, S); `layer` is one of its layers, with activations (B, C, F', T'), usually
+    the last convolution. Without a `target` each window explains the singer it was given. Every window is
+    divided by its own maximum; one where nothing spoke for the singer stays 0. The network runs in
+    evaluation mode and is left as it was: mode, gradients, hooks. The heat is float32, on the device of
+    `log_mel`, and may be asked for under `torch.no_grad` and `torch.inference_mode` as well.
+
+    Raises ValueError where a shape, the layer or the target does not fit.
+    """
+    if log_mel.ndim != 3:
+        raise ValueError(f"Grad-CAM needs windows (B, 128, T), not {tuple(log_mel.shape)}.")
+    if all(module is not layer for module in network.modules()):
+        raise ValueError("The layer to explain is not part of the network.")
+    with torch.inference_mode(False), torch.enable_grad():
+        activation, gradient = _activation_and_gradient(network, layer, log_mel, target)
+        weights = gradient.float().mean(dim=(2, 3), keepdim=True)
+        heat = (weights * activation.detach().float()).sum(dim=1, keepdim=True).relu()
+        heat = functional.interpolate(heat, size=log_mel.shape[1:], mode="bilinear", align_corners=False)
+        peak = heat.amax(dim=(2, 3), keepdim=True)
+        return (heat / torch.where(peak > 0, peak, 1.0))[:, 0]
+
+
+def _activation_and_gradient(
+    network: nn.Module, layer: nn.Module, log_mel: Tensor, target: int | None
+) -> tuple[Tensor, Tensor]:
+    """Run `network` forward and back: what `layer` gave, and the gradient of the target logits by it."""
+    seen: list[Tensor] = []
+    # a fresh leaf that needs a gradient: the graph exists even where all weights are frozen
+    windows = log_mel.detach().clone().requires_grad_()
+    # cuDNN refuses to go back through a recurrent layer in evaluation mode
+    with _evaluating(network), torch.backends.cudnn.flags(enabled=False):
+        handle = layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+        try:
+            logits = network(windows)
+        finally:
+            handle.remove()
+        if len(seen) != 1 or not isinstance(seen[0], Tensor) or seen[0].ndim != 4:
+            raise ValueError("The layer to explain must run once and give one tensor (B, C, F', T').")
+        (gradient,) = torch.autograd.grad(_chosen(logits, target).sum(), seen[0], allow_unused=True)
+    if gradient is None:
+        raise ValueError("The logits do not depend on the layer to explain.")
+    return seen[0], gradient
+
+
+def _chosen(logits: Tensor, target: int | None) -> Tensor:
+    """Pick the logit of `target`, or the highest, of every window: (B,)."""
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        raise ValueError("Grad-CAM needs a network that gives logits (B, singers).")
+    if target is None:
+        return logits.max(dim=1).values
+    if not 0 <= target < logits.shape[1]:
+        raise ValueError(f"There is no singer {target} among {logits.shape[1]}.")
+    return logits[:, target]
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Put every module into evaluation mode for a while."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,174 @@
+"""
+The ladder from a song to an answer; each step adds one thing.
+
+    Track2Windows             a track            -> its windows
+    Windows2LogProbabilities  windows            -> log-probabilities (windows, singers)
+    LogProbabilities2Answer   log-probabilities  -> who, how sure, who else, where to listen
+    File2Identification       a file             -> all of it at once
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whosings.audio.units import FRAME_RATE
+from whosings.collection.features import FeatureStore
+from whosings.collection.track import Part, SoundFile, Source, Track
+from whosings.collection.windows import cut, window_frames, window_starts
+from whosings.identify.votes import VOTES
+from whosings.models.store import ModelCard, VoteName
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+BATCH = 32  # windows classified at once
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The log-mel (128, frames) in dB of a track, and where each window of `length` frames starts."""
+
+    log_mel: np.ndarray
+    starts: np.ndarray
+    length: int
+
+    @property
+    def start_seconds(self) -> np.ndarray:
+        """When each window starts: (windows,) in seconds."""
+        seconds: np.ndarray = self.starts / FRAME_RATE
+        return seconds
+
+    def batch(self, first: int, count: int = BATCH) -> torch.Tensor:
+        """Give windows `first` to `first + count`: (at most count, 128, length)."""
+        import numpy as np
+        import torch
+
+        pieces = [cut(self.log_mel, int(start), self.length) for start in self.starts[first : first + count]]
+        return torch.from_numpy(np.stack(pieces))
+
+
+class Track2Windows:
+    """A track's log-mel from the store, cut as in training."""
+
+    def __init__(self, store: FeatureStore, source: Source, window_seconds: int):
+        self.store, self.source = store, source
+        self.length = window_frames(window_seconds)
+
+    def __call__(self, track: Track) -> Windows:
+        """Raises WhosingsError where the track cannot be read or lacks the source."""
+        log_mel = self.store.log_mel(track, self.source)
+        return Windows(log_mel, window_starts(log_mel.shape[1], self.length), self.length)
+
+
+class Windows2LogProbabilities:
+    """A network's natural log-probabilities for each window, a batch at a time."""
+
+    def __init__(self, network: nn.Module, device: torch.device | str = "cpu"):
+        self.network = network.eval().to(device)
+        self.device = device
+
+    def __call__(self, windows: Windows) -> np.ndarray:
+        """Give (windows, singers)."""
+        import numpy as np
+        import torch
+
+        rows = []
+        with torch.inference_mode():
+            for first in range(0, len(windows.starts), BATCH):
+                logits = self.network(windows.batch(first).to(self.device))
+                rows.append(logits.float().log_softmax(dim=-1).cpu().numpy())
+        return np.concatenate(rows)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Who sings by a vote over windows, without the file it came from."""
+
+    singer: str
+    confidence: float
+    """the singer's score in the vote, 0 to 1; not yet calibrated"""
+    runner_up: str
+    runner_up_confidence: float
+    best_window: int
+    """index of the window that speaks most for the singer"""
+
+
+class LogProbabilities2Answer:
+    """A vote over the windows of a song."""
+
+    def __init__(self, singers: list[str], vote: VoteName):
+        self.singers = singers
+        self.vote = VOTES[vote]
+
+    def __call__(self, log_probabilities: np.ndarray) -> Answer:
+        """Answer from (windows, singers)."""
+        scores = self.vote(log_probabilities)
+        first, second = (int(at) for at in scores.argsort()[::-1][:2])
+        return Answer(
+            singer=self.singers[first],
+            confidence=float(scores[first]),
+            runner_up=self.singers[second],
+            runner_up_confidence=float(scores[second]),
+            best_window=int(log_probabilities[:, first].argmax()),
+        )
+
+
+@dataclass(frozen=True)
+class Identification:
+    """The answer for a file: evidence, not proof. Seconds count from the start of the file."""
+
+    file: str
+    singer: str
+    confidence: float
+    runner_up: str
+    runner_up_confidence: float
+    listen_from: float
+    """seconds: start of the window that speaks most for the singer"""
+    listen_to: float
+    """seconds"""
+    windows: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values, as `--json` prints them."""
+        return asdict(self)
+
+
+class File2Identification:
+    """The whole ladder for one file of any format and length."""
+
+    def __init__(self, network: nn.Module, card: ModelCard, device: torch.device | str = "cpu"):
+        self.card = card
+        self.to_log_probabilities = Windows2LogProbabilities(network, device)
+        self.to_answer = LogProbabilities2Answer(card.singers, card.vote)
+
+    def __call__(self, path: Path) -> Identification:
+        """Raises UnreadableSoundError where the file holds no readable sound."""
+        # The log-mel goes through a file of its own, so that hours of sound need no more memory than minutes.
+        with tempfile.TemporaryDirectory(prefix="whosings-") as folder:
+            # A level between stems means nothing for a lone file: it is heard as recorded.
+            source = Source(self.card.source)
+            to_windows = Track2Windows(FeatureStore(Path(folder)), source, self.card.window_seconds)
+            windows = to_windows(lone_track(path))
+            answer = self.to_answer(self.to_log_probabilities(windows))
+            frames = windows.log_mel.shape[1]
+        start = windows.starts[answer.best_window]
+        return Identification(
+            file=str(path),
+            singer=answer.singer,
+            confidence=round(answer.confidence, 4),
+            runner_up=answer.runner_up,
+            runner_up_confidence=round(answer.runner_up_confidence, 4),
+            listen_from=round(float(start / FRAME_RATE), 2),
+            listen_to=round(float(min(start + windows.length, frames) / FRAME_RATE), 2),
+            windows=len(windows.starts),
+        )
+
+
+def lone_track(path: Path) -> Track:
+    """Give a file outside any collection as a track."""
+    return Track("no artist", "no album", path.name, (Part(mix=SoundFile(path)),))

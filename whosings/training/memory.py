@@ -1,0 +1,24 @@
+"""One allocator setting that makes training on a CPU about a third quicker."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of glibc's mallopt
+LARGEST = 2**31 - 1  # bytes
+
+
+def keep_freed_memory() -> None:
+    """
+    Ask glibc to keep freed blocks instead of handing them back to the system after every layer.
+
+    Each training step frees and takes gigabytes; without this most of the time saved by a fast convolution
+    goes into page faults. Elsewhere than on glibc this does nothing.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, LARGEST)

@@ -1,0 +1,64 @@
+"""The Lightning module: what happens in a step of training and in a round of validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from whosings.training.objective import Objective
+from whosings.training.recipe import Recipe
+from whosings.training.windows import Example
+
+BEST_BY = "validation/f1_macro"
+"""What chooses the checkpoint: macro F1 over the windows of the validation side."""
+
+
+class SingerModule(L.LightningModule):
+    """A network under a recipe's objective. Logs every loss term and the validation scores of each epoch."""
+
+    def __init__(self, network: nn.Module, recipe: Recipe, num_singers: int, seed: int):
+        super().__init__()
+        self.objective = Objective(network, recipe)
+        self.recipe = recipe
+        self.seed = seed
+        self.f1 = MulticlassF1Score(num_singers, average="macro")
+        self.accuracy = MulticlassAccuracy(num_singers, average="micro")
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam at a constant learning rate (section 4.1)."""
+        return torch.optim.Adam(self.parameters(), lr=self.recipe.learning_rate, eps=self.recipe.adam_epsilon)
+
+    def on_train_epoch_start(self) -> None:
+        """Draw dropout from seed and epoch alone, so that a resumed run repeats an unbroken one."""
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+
+    def training_step(self, batch: Example, _: int) -> Tensor:
+        """Give the total loss of a batch."""
+        terms = self.objective(batch.log_mel, batch.singer, self.current_epoch)
+        self.log_dict(
+            {f"train/{name}": value.detach() for name, value in terms.items()},
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(batch.log_mel),
+        )
+        self.log("loss", terms["total"].detach(), prog_bar=True, logger=False)
+        return terms["total"]
+
+    def validation_step(self, batch: Example, _: int) -> None:
+        """Score the main branch, as it will be used."""
+        logits = self.objective.network(batch.log_mel).float()
+        self.f1.update(logits, batch.singer)
+        self.accuracy.update(logits, batch.singer)
+        scores: dict[str, Any] = {"f1_macro": self.f1, "accuracy": self.accuracy}
+        scores["loss"] = F.cross_entropy(logits, batch.singer)
+        self.log_dict(
+            {f"validation/{name}": value for name, value in scores.items()},
+            prog_bar=True,
+            on_epoch=True,
+            batch_size=len(batch.log_mel),
+        )

@@ -1,0 +1,123 @@
+"""Recipes: what to train and how, as short YAML files that include a base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from whosings.errors import WhosingsError
+from whosings.lca import BranchKind, Effect, LossWeights, TwoStepSchedule
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CounterfactualRecipe(_Strict):
+    """The counterfactual side of a recipe; `whosings.lca` explains the words."""
+
+    branch: BranchKind = "none"
+    effect: Effect = "probabilities"
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Dropout rate of the counterfactual rows before the dense layer; None: that of the main branch."""
+    first_step: int = Field(default=20, ge=0)
+    """epochs of the main branch alone"""
+    weights: LossWeights = LossWeights()
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _known_terms(cls, weights: Any) -> Any:
+        known = {field.name for field in fields(LossWeights)}
+        if isinstance(weights, dict) and not weights.keys() <= known:
+            raise ValueError(f"unknown term {sorted(weights.keys() - known)}, the terms are {sorted(known)}")
+        return weights
+
+    @property
+    def schedule(self) -> TwoStepSchedule:
+        """The two-step schedule of the six terms."""
+        return TwoStepSchedule(self.weights, self.first_step)
+
+
+class Recipe(_Strict):
+    """Everything that decides a training besides the data, the window length and the seed."""
+
+    system: str
+    options: dict[str, Any] = {}
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    adam_epsilon: float = Field(gt=0)
+    logit_l1: float = Field(default=0.0, ge=0)
+    """weight of sum |logits| / batch, an activity term of the released CRNN_FGNL"""
+    dense_l2: float = Field(default=0.0, ge=0)
+    """weight of the sum of squares of the dense kernel, likewise"""
+    batch_norm_momentum: float = Field(default=0.01, gt=0, le=1)
+    """share of a new batch in the running statistics; short trainings need more than Keras's 0.01"""
+    precision: Literal["auto", "bf16", "32"] = "auto"
+    counterfactual: CounterfactualRecipe = CounterfactualRecipe()
+
+
+def recipe_names() -> list[str]:
+    """List the recipes that come with whosings."""
+    folder = resources.files("whosings.training") / "recipes"
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """
+    Load a recipe by name, or by path where `name` ends in .yaml, with `key.key=value` overrides.
+
+    Raises WhosingsError for an unknown recipe, key or value.
+    """
+    settings = _read(name, seen=())
+    for override in overrides:
+        settings = _merge(settings, _parse_override(override))
+    try:
+        return Recipe.model_validate(settings)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        key = ".".join(str(part) for part in wrong["loc"])
+        raise WhosingsError(f"Recipe {name}: {key}: {wrong['msg']}.") from None
+
+
+def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
+    if name in seen:
+        raise WhosingsError(f"Recipe {name} includes itself; mend its 'base'.")
+    shipped = resources.files("whosings.training") / "recipes" / f"{name}.yaml"
+    path = Path(name) if name.endswith((".yaml", ".yml")) else shipped
+    if not path.is_file():
+        raise WhosingsError(
+            f"There is no recipe {name}; give the path of a .yaml file or one of {', '.join(recipe_names())}."
+        )
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise WhosingsError(f"Recipe {name}: not YAML ({str(error).splitlines()[0]}).") from None
+    if not isinstance(settings, dict):
+        raise WhosingsError(f"Recipe {name}: a recipe is a list of 'key: value' lines.")
+    base = settings.pop("base", None)
+    return _merge(_read(base, (*seen, name)), settings) if base else settings
+
+
+def _merge(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in more.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    keys, equals, value = override.partition("=")
+    if not equals:
+        raise WhosingsError(f"--set {override}: write it as key=value, such as learning_rate=0.001.")
+    nested = yaml.safe_load(value)
+    for key in reversed(keys.split(".")):
+        nested = {key: nested}
+    return dict(nested)
