@@ -173,7 +173,7 @@ def test_the_real_mir1k_manifest_and_its_unpacked_form_agree(tmp_path: Path) -> 
     assert all(
         part.mix is None and part.vocals and part.accompaniment for t in packed.tracks for part in t.parts
     )
-    some = [packed.track(name) for name in ("Ani/song01/Ani_1", "abjones/song01/abjones_1")]
+    some = [packed.track(name) for name in ("abjones/song01/abjones_1", "Ani/song01/Ani_1")]
     for track in some:
         for part in track.parts[:2]:
             stems = [

@@ -24,7 +24,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 # the voice first: two singers over one backing are two recordings
 SOUNDS = ("vocals", "mix", "accompaniment")
 SHORTEST = 3.0  # seconds: the shortest window
-FEW_SONGS = 5  # of an artist
+FEW_SONGS = 3  # of an artist: one each for training, validation and test
 SILENT = 1e-4  # peak amplitude: 80 dB below full scale
 
 

@@ -53,7 +53,11 @@ class Windows:
 
 
 class Track2Windows:
-    """A track's log-mel from the store, cut as in training."""
+    """
+    A track's log-mel from the store, cut as in training.
+
+    A model trained on mixes at a level hears a track without stems as it was recorded.
+    """
 
     def __init__(self, store: FeatureStore, source: Source, window_seconds: int):
         self.store, self.source = store, source
@@ -61,7 +65,9 @@ class Track2Windows:
 
     def __call__(self, track: Track) -> Windows:
         """Raises WhosingsError where the track cannot be read or lacks the source."""
-        log_mel = self.store.log_mel(track, self.source)
+        has_stems = all(part.vocals and part.accompaniment for part in track.parts)
+        source = self.source if has_stems else Source(self.source.name)
+        log_mel = self.store.log_mel(track, source)
         return Windows(log_mel, window_starts(log_mel.shape[1], self.length), self.length)
 
 
@@ -150,9 +156,7 @@ class File2Identification:
         """Raises UnreadableSoundError where the file holds no readable sound."""
         # The log-mel goes through a file of its own, so that hours of sound need no more memory than minutes.
         with tempfile.TemporaryDirectory(prefix="whosings-") as folder:
-            # A level between stems means nothing for a lone file: it is heard as recorded.
-            source = Source(self.card.source)
-            to_windows = Track2Windows(FeatureStore(Path(folder)), source, self.card.window_seconds)
+            to_windows = Track2Windows(FeatureStore(Path(folder)), self.card.sound, self.card.window_seconds)
             windows = to_windows(lone_track(path))
             answer = self.to_answer(self.to_log_probabilities(windows))
             frames = windows.log_mel.shape[1]
