@@ -26,8 +26,9 @@ SECONDS = 20.0
 WINDOW_SECONDS = 3
 SEED = 0
 INTRO = (
-    f"{SINGERS} invented singers, {ALBUMS} albums each, rendered on this machine. Of each singer one album trained "
-    "the model, one chose its best epoch and its vote, and one, scored here, was never heard before."
+    f"{SINGERS} invented singers, {ALBUMS} albums each, rendered on this machine. Of each singer one album "
+    "trained the model, its voice over other songs' bands; one chose the best epoch and the vote; and one, "
+    "scored here, was never heard before."
 )
 
 

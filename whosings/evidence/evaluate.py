@@ -1,4 +1,4 @@
-"""Scoring a run: test songs or another collection in; metrics.json, predictions.csv, pictures and a report out."""
+"""Scoring a run: songs in; metrics.json, predictions.csv, pictures and a report out."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def evaluate(
     Score the test songs of a run's split, or every track of `collection` whose singer the model knows.
 
     Writes into `out`: the run folder for its test songs, a folder in it named after another collection. Songs
-    that cannot be read are named in `metrics["failed"]` and left out of the figures. Raises WhosingsError where
-    there is nothing to score.
+    that cannot be read are named in `metrics["failed"]` and left out of the figures. Raises WhosingsError
+    where there is nothing to score.
     """
     network, card = load_model(run)
     record, split = read_record(run), Split.load(run / SPLIT)

@@ -41,7 +41,7 @@ def write_report(
     story: SongStory | None = None,
 ) -> None:
     """
-    Write a report: the scores with their intervals, pictures by caption, every song by doubt, one song in full.
+    Write a report: scores with intervals, pictures by caption, every song by doubt, one song in full.
 
     Raises WhosingsError where `path` cannot be written.
     """

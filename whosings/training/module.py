@@ -33,9 +33,13 @@ class SingerModule(L.LightningModule):
         """Adam at a constant learning rate (section 4.1)."""
         return torch.optim.Adam(self.parameters(), lr=self.recipe.learning_rate, eps=self.recipe.adam_epsilon)
 
-    def on_train_epoch_start(self) -> None:
-        """Draw dropout from seed and epoch alone, so that a resumed run repeats an unbroken one."""
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: Example, batch_idx: int) -> None:
+        """
+        Draw dropout from seed and step alone, so that a resumed run repeats an unbroken one.
+
+        Once an epoch would not do: a resumed run has drawn other numbers before its first batch.
+        """
+        torch.manual_seed((self.seed << 32) + self.global_step)
 
     def training_step(self, batch: Example, _: int) -> Tensor:
         """Give the total loss of a batch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib import resources
@@ -38,6 +39,16 @@ class CounterfactualRecipe(_Strict):
             raise ValueError(f"unknown term {sorted(weights.keys() - known)}, the terms are {sorted(known)}")
         return weights
 
+    @field_validator("weights")
+    @classmethod
+    def _usable_weights(cls, weights: LossWeights) -> LossWeights:
+        wrong = [name for name, weight in vars(weights).items() if not 0 <= weight < math.inf]
+        if wrong:
+            raise ValueError(f"{wrong[0]} must be a number of at least 0 (the signs are in equation 1)")
+        if not weights.main:
+            raise ValueError("main must be above 0, since the first step trains it alone")
+        return weights
+
     @property
     def schedule(self) -> TwoStepSchedule:
         """The two-step schedule of the six terms."""
@@ -59,8 +70,16 @@ class Recipe(_Strict):
     """weight of the sum of squares of the dense kernel, likewise"""
     batch_norm_momentum: float = Field(default=0.01, gt=0, le=1)
     """share of a new batch in the running statistics; short trainings need more than Keras's 0.01"""
+    remix_db: tuple[float, float] | None = None
+    """Lowest and highest level in dB of the voice over the band of another song, drawn anew for each training
+    window; None: songs as they are. Needs stems."""
     precision: Literal["auto", "bf16", "32"] = "auto"
     counterfactual: CounterfactualRecipe = CounterfactualRecipe()
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _precision_as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value  # YAML reads a bare 32 as a number
 
 
 def recipe_names() -> list[str]:
@@ -97,11 +116,13 @@ def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
         )
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise WhosingsError(f"Recipe {name}: not YAML ({str(error).splitlines()[0]}).") from None
     if not isinstance(settings, dict):
         raise WhosingsError(f"Recipe {name}: a recipe is a list of 'key: value' lines.")
     base = settings.pop("base", None)
+    if not isinstance(base, str | None):
+        raise WhosingsError(f"Recipe {name}: base: give the name or the path of one recipe.")
     return _merge(_read(base, (*seen, name)), settings) if base else settings
 
 
@@ -117,7 +138,10 @@ def _parse_override(override: str) -> dict[str, Any]:
     keys, equals, value = override.partition("=")
     if not equals:
         raise WhosingsError(f"--set {override}: write it as key=value, such as learning_rate=0.001.")
-    nested = yaml.safe_load(value)
+    try:
+        nested = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise WhosingsError(f"--set {override}: {value!r} is not a YAML value; put it in quotes.") from None
     for key in reversed(keys.split(".")):
         nested = {key: nested}
     return dict(nested)

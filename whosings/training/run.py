@@ -34,7 +34,7 @@ from whosings.training.history import History
 from whosings.training.memory import keep_freed_memory
 from whosings.training.module import BEST_BY, SingerModule
 from whosings.training.recipe import Recipe
-from whosings.training.windows import Example, WindowDataset, loader
+from whosings.training.windows import Example, RemixedWindows, WindowDataset, loader
 
 RECORD = "run.json"
 SPLIT = "split.json"
@@ -100,10 +100,7 @@ def train(
     if record.get("complete"):
         return TrainingResult(out, record["failed"])
     sides, failed = _readable_sides(training, store, workers, quiet)
-    datasets = {
-        side: WindowDataset(tracks, side, training.split, store, training.source, training.window_seconds)
-        for side, tracks in sides.items()
-    }
+    datasets = {side: _dataset(training, side, tracks, store) for side, tracks in sides.items()}
     started = time.monotonic()
     module, best, history = _fit(training, datasets, out, quiet)
     _save_best(training, module, best, out)
@@ -185,6 +182,15 @@ def _readable_sides(
     return sides, {name: str(error) for name, error in failed.items()}
 
 
+def _dataset(training: Training, side: Side, tracks: list[Track], store: FeatureStore) -> WindowDataset:
+    """Give the windows of a side; only training windows are ever remixed."""
+    common = (tracks, side, training.split, store, training.source, training.window_seconds)
+    levels = training.recipe.remix_db
+    if levels is None or side != "train":
+        return WindowDataset(*common)
+    return RemixedWindows(*common, levels_db=levels)
+
+
 def _fit(
     training: Training, datasets: dict[Side, WindowDataset], out: Path, quiet: bool
 ) -> tuple[SingerModule, int, History]:
@@ -195,21 +201,11 @@ def _fit(
     singers = len(training.split.singers)
     module = SingerModule(create(recipe.system, singers, **recipe.options), recipe, singers, training.seed)
     history = History(out / HISTORY)
-    # Weights and optimiser only, loaded without unpickling code: a checkpoint must not run any.
-    checkpoints = ModelCheckpoint(
-        out / CHECKPOINTS,
-        "best",
-        monitor=BEST_BY,
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
-        save_on_train_epoch_end=True,
-    )
     with _quiet_libraries():
         trainer = L.Trainer(
             max_epochs=recipe.epochs,
             precision=_precision(recipe),
-            callbacks=[history, checkpoints, *_progress(quiet)],
+            callbacks=[history, *_checkpoints(out / CHECKPOINTS), *_progress(quiet)],
             logger=TensorBoardLogger(out, name="tensorboard", version=""),
             enable_model_summary=False,
             enable_progress_bar=not quiet,
@@ -219,6 +215,7 @@ def _fit(
         )
         last = out / CHECKPOINTS / "last.ckpt"
         batches, validation = _loaders(datasets, training, trainer)
+        # Weights and optimiser only, loaded without unpickling code: a checkpoint must not run any.
         trainer.fit(
             module,
             batches,
@@ -241,6 +238,28 @@ def _loaders(
         loader(datasets["train"], size, shuffle=True, seed=seed, **ranks),
         loader(datasets["validation"], size, shuffle=False, seed=seed, **ranks),
     )
+
+
+class _Checkpoint(ModelCheckpoint):
+    """Keeps its memory of the best score where the run folder was moved; Lightning's own forgets it then."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({**state_dict, "dirpath": self.dirpath})
+
+
+def _checkpoints(folder: Path) -> Sequence[Callback]:
+    """Keep the best epoch, then the last: cut off between the two, the epoch is trained again."""
+    # Lightning's `save_last` would save only the epochs that are the best so far.
+    best = _Checkpoint(
+        folder,
+        "best",
+        monitor=BEST_BY,
+        mode="max",
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
+    last = _Checkpoint(folder, "last", enable_version_counter=False, save_on_train_epoch_end=True)
+    return [best, last]
 
 
 def _progress(quiet: bool) -> Sequence[Callback]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
@@ -13,6 +14,9 @@ from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Side, Split
 from whosings.collection.track import Source, Track
 from whosings.collection.windows import cut, window_frames, window_starts
+
+
+DB_PER_NEPER = 10 / np.log(10)  # of power
 
 
 class Example(NamedTuple):
@@ -64,6 +68,41 @@ class WindowDataset(Dataset[Example]):
         # The map is opened anew each time: kept open, a large collection would run out of file handles.
         window = cut(self.store.log_mel(track, self.source), start, self.length)
         return Example(torch.from_numpy(window), torch.tensor(singer))
+
+
+class RemixedWindows(WindowDataset):
+    """
+    Each window's voice over the band of another song, at a level drawn between `levels_db`.
+
+    So no band tells who sings. The powers of both mel spectrograms are added, which leaves out only the
+    interference of the two. Draws come from PyTorch's generator, which the training seeds at each epoch.
+    """
+
+    def __init__(self, *args: Any, levels_db: tuple[float, float], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.levels_db = levels_db
+        self._tracks = list(dict.fromkeys(track for track, _, _ in self._windows))
+
+    def __getitem__(self, index: int) -> Example:
+        """Give a window of the same singer and time, remixed."""
+        track, start, singer = self._windows[index]
+        voice = self.store.log_mel(track, Source("vocals"))
+        band = self.store.log_mel(self._tracks[_draw(len(self._tracks))], Source("accompaniment"))
+        low, high = self.levels_db
+        level = low + (high - low) * float(torch.rand(()))
+        gain = _mean_db(voice) - _mean_db(band) - level
+        other = cut(band, _draw(max(band.shape[1] - self.length, 0) + 1), self.length) + gain
+        mixed = np.logaddexp(cut(voice, start, self.length) / DB_PER_NEPER, other / DB_PER_NEPER)
+        return Example(torch.from_numpy(mixed * DB_PER_NEPER).float(), torch.tensor(singer))
+
+
+def _draw(count: int) -> int:
+    return int(torch.randint(count, ()))
+
+
+def _mean_db(log_mel: np.ndarray) -> float:
+    """Mean power over a song, in dB."""
+    return float(10 * np.log10(np.mean(np.power(10, log_mel / 10))))
 
 
 def loader(
