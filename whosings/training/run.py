@@ -188,7 +188,7 @@ def _dataset(training: Training, side: Side, tracks: list[Track], store: Feature
     levels = training.recipe.remix_db
     if levels is None or side != "train":
         return WindowDataset(*common)
-    return RemixedWindows(*common, levels_db=levels)
+    return RemixedWindows(*common, levels_db=levels, seed=training.seed)
 
 
 def _fit(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Side, Split
-from whosings.collection.track import Source, Track
+from whosings.collection.track import Source, SourceName, Track
 from whosings.collection.windows import cut, window_frames, window_starts
 
-
+STEMS: tuple[SourceName, SourceName] = ("vocals", "accompaniment")
 DB_PER_NEPER = 10 / np.log(10)  # of power
 
 
@@ -64,7 +64,7 @@ class WindowDataset(Dataset[Example]):
         return len(self._windows)
 
     def __getitem__(self, index: int) -> Example:
-        track, start, singer = self._windows[index]
+        track, start, singer = self._windows[index % len(self)]
         # The map is opened anew each time: kept open, a large collection would run out of file handles.
         window = cut(self.store.log_mel(track, self.source), start, self.length)
         return Example(torch.from_numpy(window), torch.tensor(singer))
@@ -75,34 +75,56 @@ class RemixedWindows(WindowDataset):
     Each window's voice over the band of another song, at a level drawn between `levels_db`.
 
     So no band tells who sings. The powers of both mel spectrograms are added, which leaves out only the
-    interference of the two. Draws come from PyTorch's generator, which the training seeds at each epoch.
+    interference of the two. What is drawn depends on `seed` and the index alone; `EpochSampler` counts the
+    index on through the epochs, so every epoch hears other mixes and a resumed run hears the same ones.
     """
 
-    def __init__(self, *args: Any, levels_db: tuple[float, float], **kwargs: Any):
+    def __init__(self, *args: Any, levels_db: tuple[float, float], seed: int, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.levels_db = levels_db
+        self.seed = seed
         self._tracks = list(dict.fromkeys(track for track, _, _ in self._windows))
+        self._voice_db, self._band_db = (
+            {track.id: _mean_db(self.store.log_mel(track, Source(name))) for track in self._tracks}
+            for name in STEMS
+        )
 
     def __getitem__(self, index: int) -> Example:
         """Give a window of the same singer and time, remixed."""
-        track, start, singer = self._windows[index]
-        voice = self.store.log_mel(track, Source("vocals"))
-        band = self.store.log_mel(self._tracks[_draw(len(self._tracks))], Source("accompaniment"))
-        low, high = self.levels_db
-        level = low + (high - low) * float(torch.rand(()))
-        gain = _mean_db(voice) - _mean_db(band) - level
-        other = cut(band, _draw(max(band.shape[1] - self.length, 0) + 1), self.length) + gain
-        mixed = np.logaddexp(cut(voice, start, self.length) / DB_PER_NEPER, other / DB_PER_NEPER)
-        return Example(torch.from_numpy(mixed * DB_PER_NEPER).float(), torch.tensor(singer))
+        track, start, singer = self._windows[index % len(self)]
+        random = np.random.default_rng((self.seed, index))
+        other = self._tracks[random.integers(len(self._tracks))]
+        voice, band = (
+            self.store.log_mel(track, Source(name)) for track, name in zip((track, other), STEMS, strict=True)
+        )
+        place = int(random.integers(max(band.shape[1] - self.length, 0) + 1))
+        gain = self._voice_db[track.id] - self._band_db[other.id] - random.uniform(*self.levels_db)
+        mixed = _add_powers(cut(voice, start, self.length), cut(band, place, self.length) + gain)
+        return Example(torch.from_numpy(mixed.astype(np.float32)), torch.tensor(singer))
 
 
-def _draw(count: int) -> int:
-    return int(torch.randint(count, ()))
+def _add_powers(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Add two power spectrograms in dB."""
+    total: np.ndarray = np.logaddexp(a / DB_PER_NEPER, b / DB_PER_NEPER) * DB_PER_NEPER
+    return total
 
 
 def _mean_db(log_mel: np.ndarray) -> float:
     """Mean power over a song, in dB."""
     return float(10 * np.log10(np.mean(np.power(10, log_mel / 10))))
+
+
+class EpochSampler(DistributedSampler[int]):
+    """
+    Shuffles by seed and epoch alone, and counts indices on: window i in epoch e is e * windows + i.
+
+    Lightning tells the epoch.
+    """
+
+    def __iter__(self) -> Iterator[int]:
+        """Give the indices of this process for the epoch."""
+        first = self.epoch * len(self.dataset)  # type: ignore[arg-type]
+        return (first + index for index in super().__iter__())
 
 
 def loader(
@@ -111,9 +133,7 @@ def loader(
     """
     Batch a dataset; the order of an epoch depends on seed and epoch alone, so a resumed run repeats it.
 
-    Lightning tells the sampler the epoch. `ranks` processes share the dataset, this one being number `rank`.
+    `ranks` processes share the dataset, this one being number `rank`.
     """
-    sampler: DistributedSampler[Example] = DistributedSampler(
-        dataset, num_replicas=ranks, rank=rank, shuffle=shuffle, seed=seed
-    )
+    sampler = EpochSampler(dataset, num_replicas=ranks, rank=rank, shuffle=shuffle, seed=seed)
     return DataLoader(dataset, batch_size=batch_size, sampler=sampler)
