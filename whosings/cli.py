@@ -149,8 +149,7 @@ def train(
     from whosings.collection.track import Source
     from whosings.identify.identifier import set_vote
     from whosings.training.recipe import load_recipe
-    from whosings.training.run import Training
-    from whosings.training.run import train as train_run
+    from whosings.training.record import Training, read_record
 
     changes = [*(overrides or []), *([f"epochs={epochs}"] if epochs else [])]
     chosen = load_recipe(recipe, changes)
@@ -159,9 +158,11 @@ def train(
     _show_split(drawn)
     training = Training(opened, drawn, chosen, window, Source(source.value, mix_db), seed)
     store = FeatureStore(default_cache())
+    from whosings.training.run import train as train_run  # imports Lightning, which takes seconds
+
     result = train_run(training, out, store)
     votes = set_vote(out, training, store)
-    best = json.loads((out / "run.json").read_text())
+    best = read_record(out)
     console = _console()
     console.print(
         f"{out}: best of {chosen.epochs} epochs is {best['best_epoch']}; on validation its macro F1 is "

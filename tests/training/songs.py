@@ -10,7 +10,7 @@ from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Split, make_split
 from whosings.collection.track import Source
 from whosings.training.recipe import load_recipe
-from whosings.training.run import Training
+from whosings.training.record import Training
 
 SINGERS = ("Ada", "Bo")
 QUICK = ("batch_size=2", "learning_rate=0.001", "precision=32")

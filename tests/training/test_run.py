@@ -25,7 +25,8 @@ from whosings.collection.splits import Split, make_split
 from whosings.errors import WhosingsError
 from whosings.models import create, load_model
 from whosings.training.module import BEST_BY, SingerModule
-from whosings.training.run import read_record, train
+from whosings.training.record import read_record
+from whosings.training.run import train
 
 TERMS = {"main", "effect", "cf", "ent_cf", "att", "ent_main"}
 LCA = ("epochs=3", "counterfactual.first_step=1")

@@ -19,7 +19,8 @@ from whosings.identify.ladder import Identification
 from whosings.models import load_model
 from whosings.progress import bar
 from whosings.training.recipe import load_recipe
-from whosings.training.run import CURVES, Training, train
+from whosings.training.record import CURVES, Training
+from whosings.training.run import train
 
 SINGERS, ALBUMS, SONGS = 8, 3, 3
 SECONDS = 20.0

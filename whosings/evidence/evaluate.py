@@ -24,7 +24,7 @@ from whosings.identify.ladder import LogProbabilities2Answer, Track2Windows, Win
 from whosings.identify.tracks import TrackLogProbabilities, log_probabilities
 from whosings.models import ModelCard, load_model
 from whosings.progress import bar
-from whosings.training.run import CURVES, SPLIT, read_record
+from whosings.training.record import CURVES, SPLIT, read_record
 
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.csv"

@@ -16,7 +16,7 @@ from whosings.identify.tracks import choose_vote, log_probabilities
 if TYPE_CHECKING:
     from whosings.collection.features import FeatureStore
     from whosings.models.store import VoteName
-    from whosings.training.run import Training
+    from whosings.training.record import Training
 
 
 class Identifier:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import logging
-import platform
-import subprocess
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +17,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
-from whosings.collection.catalogue import Collection
 from whosings.collection.features import FeatureStore
-from whosings.collection.splits import Side, Split
-from whosings.collection.track import Source, Track
+from whosings.collection.splits import Side
+from whosings.collection.track import Track
 from whosings.errors import WhosingsError
-from whosings.files import read_json, replacing, write_json
+from whosings.files import replacing, write_json
 from whosings.models import ModelCard, count_parameters, create, save_model
 from whosings.progress import bar
 from whosings.training.curves import learning_curves
@@ -34,50 +29,16 @@ from whosings.training.history import History
 from whosings.training.memory import keep_freed_memory
 from whosings.training.module import BEST_BY, SingerModule
 from whosings.training.recipe import Recipe
+from whosings.training.record import (
+    BRANCH,
+    CHECKPOINTS,
+    CURVES,
+    HISTORY,
+    RECORD,
+    Training,
+    open_record,
+)
 from whosings.training.windows import Example, RemixedWindows, WindowDataset, loader
-
-RECORD = "run.json"
-SPLIT = "split.json"
-HISTORY = "history.csv"
-CURVES = "curves.png"
-BRANCH = "branch.safetensors"
-CHECKPOINTS = "checkpoints"
-
-
-@dataclass(frozen=True)
-class Training:
-    """All that decides a run; two runs of equal `Training` end in equal weights on one machine."""
-
-    collection: Collection
-    split: Split
-    recipe: Recipe
-    window_seconds: int
-    source: Source
-    seed: int
-
-    def arguments(self) -> dict[str, Any]:
-        """Give what the record keeps of it, and what a resumed run must share."""
-        return {
-            "collection": str(self.collection.root.resolve()),
-            "split_sha256": self.split.sha256,
-            "recipe": self.recipe.model_dump(),
-            "window_seconds": self.window_seconds,
-            "source": self.source.name,
-            "mix_db": self.source.mix_db,
-            "seed": self.seed,
-        }
-
-    def tracks(self, side: Side) -> list[Track]:
-        """Give the tracks of a side; raises WhosingsError where the collection has lost one."""
-        by_id = self.collection.by_id
-        names: tuple[str, ...] = getattr(self.split, side)
-        missing = [name for name in names if name not in by_id]
-        if missing:
-            raise WhosingsError(
-                f"{self.collection.root}: the split names {missing[0]} and {len(missing) - 1} more that are "
-                "not in this collection; give the collection that the split was made from."
-            )
-        return [by_id[name] for name in names]
 
 
 @dataclass(frozen=True)
@@ -96,12 +57,11 @@ def train(
 
     Raises WhosingsError where `out` holds another run, or nothing can be trained on.
     """
-    record = _open_record(training, out)
+    record = open_record(training, out)
     if record.get("complete"):
         return TrainingResult(out, record["failed"])
     sides, failed = _readable_sides(training, store, workers, quiet)
     datasets = {side: _dataset(training, side, tracks, store) for side, tracks in sides.items()}
-    started = time.monotonic()
     module, best, history = _fit(training, datasets, out, quiet)
     _save_best(training, module, best, out)
     _draw_curves(training.recipe, history, best, out)
@@ -114,56 +74,10 @@ def train(
         "best_epoch": best,
         "best_by": f"highest {BEST_BY}, the earliest of equals",
         "best": {name: value for name, value in chosen.items() if name.startswith("validation/")},
-        "seconds": round(record.get("seconds", 0.0) + time.monotonic() - started, 1),
+        "seconds": round(sum(row["seconds"] for row in history.rows), 1),
     }
     write_json(out / RECORD, record)
     return TrainingResult(out, failed)
-
-
-def read_record(run: Path) -> dict[str, Any]:
-    """Read the record of a run; raises WhosingsError where there is none."""
-    if not (run / RECORD).is_file():
-        raise WhosingsError(
-            f"{run}: this is not a run folder (it has no {RECORD}); give what `whosings train` wrote."
-        )
-    record: dict[str, Any] = read_json(run / RECORD, "run record")
-    return record
-
-
-def _open_record(training: Training, out: Path) -> dict[str, Any]:
-    """Read the record of an interrupted run of the same arguments, or begin one."""
-    arguments = training.arguments()
-    if (out / RECORD).is_file():
-        record = read_record(out)
-        differing = [name for name, value in arguments.items() if record["arguments"].get(name) != value]
-        if differing:
-            raise WhosingsError(
-                f"{out}: the run here has another {' and '.join(differing)}; choose another --out."
-            )
-        return record
-    if (out / CHECKPOINTS).exists():
-        raise WhosingsError(f"{out}: there are checkpoints here but no {RECORD}; choose another --out.")
-    record = {"arguments": arguments, "complete": False, "machine": _machine()}
-    training.split.save(out / SPLIT)
-    write_json(out / RECORD, record)
-    return record
-
-
-def _machine() -> dict[str, Any]:
-    """Say what a run was made with."""
-    folder = Path(__file__).parent
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=folder, capture_output=True, text=True
-    )
-    return {
-        "whosings": version("whosings"),
-        "commit": described.stdout.strip() or None,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "lightning": version("lightning"),
-        "device": gpu or f"{torch.get_num_threads()} CPU threads",
-    }
 
 
 def _readable_sides(

@@ -1,0 +1,115 @@
+"""What is to be trained, and the record that a run folder keeps of it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from whosings.collection.catalogue import Collection
+from whosings.collection.splits import Side, Split
+from whosings.collection.track import Source, Track
+from whosings.errors import WhosingsError
+from whosings.files import read_json, write_json
+from whosings.training.recipe import Recipe
+
+# Files of a run folder; the saved model's are in whosings.models
+RECORD = "run.json"
+SPLIT = "split.json"
+HISTORY = "history.csv"
+CURVES = "curves.png"
+BRANCH = "branch.safetensors"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that decides a run; two runs of equal `Training` end in equal weights on one machine."""
+
+    collection: Collection
+    split: Split
+    recipe: Recipe
+    window_seconds: int
+    source: Source
+    seed: int
+
+    def arguments(self) -> dict[str, Any]:
+        """Give what the record keeps of it, and what a resumed run must share."""
+        return {
+            "collection": str(self.collection.root.resolve()),
+            "split_sha256": self.split.sha256,
+            "recipe": self.recipe.model_dump(),
+            "window_seconds": self.window_seconds,
+            "source": self.source.name,
+            "mix_db": self.source.mix_db,
+            "seed": self.seed,
+        }
+
+    def tracks(self, side: Side) -> list[Track]:
+        """Give the tracks of a side; raises WhosingsError where the collection has lost one."""
+        by_id = self.collection.by_id
+        names: tuple[str, ...] = getattr(self.split, side)
+        missing = [name for name in names if name not in by_id]
+        if missing:
+            raise WhosingsError(
+                f"{self.collection.root}: the split names {missing[0]} and {len(missing) - 1} more that are "
+                "not in this collection; give the collection that the split was made from."
+            )
+        return [by_id[name] for name in names]
+
+
+def read_record(run: Path) -> dict[str, Any]:
+    """Read the record of a run; raises WhosingsError where there is none."""
+    if not (run / RECORD).is_file():
+        raise WhosingsError(
+            f"{run}: this is not a run folder (it has no {RECORD}); give what `whosings train` wrote."
+        )
+    record: dict[str, Any] = read_json(run / RECORD, "run record")
+    return record
+
+
+def open_record(training: Training, out: Path) -> dict[str, Any]:
+    """Read the record of an interrupted run of the same arguments, or begin one."""
+    arguments = training.arguments()
+    if (out / RECORD).is_file():
+        record = read_record(out)
+        differing = [name for name, value in arguments.items() if record["arguments"].get(name) != value]
+        if differing:
+            raise WhosingsError(
+                f"{out}: the run here has another {' and '.join(differing)}; choose another --out."
+            )
+        return record
+    if (out / CHECKPOINTS).exists():
+        raise WhosingsError(f"{out}: there are checkpoints here but no {RECORD}; choose another --out.")
+    record = {"arguments": arguments, "complete": False, "machine": _machine()}
+    training.split.save(out / SPLIT)
+    write_json(out / RECORD, record)
+    return record
+
+
+def _machine() -> dict[str, Any]:
+    """Say what a run was made with."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "whosings": version("whosings"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lightning": version("lightning"),
+        "device": gpu or f"{torch.get_num_threads()} CPU threads",
+    }
+
+
+def _commit() -> str | None:
+    """Give the commit of a checkout, marked where it was changed; None for an installed package."""
+    checkout = Path(__file__).parents[2]
+    if not (checkout / ".git").exists() or not shutil.which("git"):
+        return None
+    words = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(words, cwd=checkout, capture_output=True, text=True).stdout.strip() or None
