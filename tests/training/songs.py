@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
 
 from tests.collection.sounds import melody, write
 from whosings.collection.catalogue import Collection, open_collection
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Split, make_split
 from whosings.collection.track import Source
+from whosings.training.module import SingerModule
 from whosings.training.recipe import load_recipe
 from whosings.training.record import Training
 
@@ -33,3 +38,15 @@ def training_of(collection: Collection, recipe: str, *overrides: str, split: Spl
 
 def store_in(folder: Path) -> FeatureStore:
     return FeatureStore(folder / "cache")
+
+
+def stop_in_epoch(patch: pytest.MonkeyPatch, epoch: int) -> None:
+    """Fail at the second batch of an epoch."""
+    step = SingerModule.training_step
+
+    def stopping(self: SingerModule, batch: Any, index: int) -> torch.Tensor:
+        if (self.current_epoch, index) == (epoch, 1):
+            raise RuntimeError("the lights went out")
+        return step(self, batch, index)
+
+    patch.setattr(SingerModule, "training_step", stopping)

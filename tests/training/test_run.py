@@ -11,14 +11,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from tests.command import whosings as command
-from tests.training.songs import QUICK, songs, store_in, training_of
+from tests.training.songs import QUICK, songs, stop_in_epoch, store_in, training_of
 from whosings.collection.catalogue import Collection, open_collection
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Split, make_split
@@ -75,18 +74,6 @@ def script_scores(patch: pytest.MonkeyPatch, scores: Sequence[float]) -> None:
         self.log(BEST_BY, torch.tensor(scores[self.current_epoch]), on_epoch=True, batch_size=1)
 
     patch.setattr(SingerModule, "validation_step", scripted)
-
-
-def stop_in_epoch(patch: pytest.MonkeyPatch, epoch: int) -> None:
-    """Fail at the second batch of an epoch."""
-    step = SingerModule.training_step
-
-    def stopping(self: SingerModule, batch: Any, index: int) -> torch.Tensor:
-        if (self.current_epoch, index) == (epoch, 1):
-            raise RuntimeError("the lights went out")
-        return step(self, batch, index)
-
-    patch.setattr(SingerModule, "training_step", stopping)
 
 
 def test_a_run_folder_is_complete(whole: Path) -> None:

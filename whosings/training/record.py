@@ -44,7 +44,7 @@ class Training:
         return {
             "collection": str(self.collection.root.resolve()),
             "split_sha256": self.split.sha256,
-            "recipe": self.recipe.model_dump(),
+            "recipe": self.recipe.model_dump(mode="json"),
             "window_seconds": self.window_seconds,
             "source": self.source.name,
             "mix_db": self.source.mix_db,

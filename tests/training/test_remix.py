@@ -1,0 +1,103 @@
+"""Remixing: each training window's voice over another song's band."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.collection.sounds import melody, write
+from tests.training.songs import SINGERS, songs, stop_in_epoch, store_in, training_of
+from whosings.collection.catalogue import Collection, open_collection
+from whosings.collection.features import FeatureStore
+from whosings.collection.splits import make_split
+from whosings.collection.track import Source
+from whosings.errors import WhosingsError
+from whosings.training.run import train
+from whosings.training.windows import EpochSampler, RemixedWindows, _add_powers
+
+TWO_EQUAL_POWERS = 10 * np.log10(2)  # dB
+
+
+@pytest.fixture(scope="module")
+def stems(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """Two singers, three albums of a song, each with stems that sum to the mix."""
+    root = tmp_path_factory.mktemp("stems")
+    for number, singer in enumerate(SINGERS):
+        for album in range(3):
+            folder = root / singer / f"album {album}"
+            voice, band = melody(10 * number + album, 5.0), melody(100 + 10 * number + album, 5.0)
+            write(folder / "song.vocals.flac", voice / 2)
+            write(folder / "song.accompaniment.flac", band / 2)
+            write(folder / "song.flac", voice / 2 + band / 2)
+    return open_collection(root)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    return store_in(tmp_path_factory.mktemp("store"))
+
+
+def remixed(
+    collection: Collection, store: FeatureStore, level_db: float, names: tuple[str, ...] | None = None
+) -> RemixedWindows:
+    split = make_split(collection)
+    tracks = [collection.by_id[name] for name in names or split.train]
+    return RemixedWindows(tracks, "train", split, store, Source(), 3, levels_db=(level_db, level_db), seed=0)
+
+
+def test_a_loud_voice_is_all_that_is_heard_and_a_quiet_one_is_not_heard(
+    stems: Collection, store: FeatureStore
+) -> None:
+    track = stems.by_id[make_split(stems).train[0]]
+    voice = store.log_mel(track, Source("vocals"))[:, :94]
+    loud = remixed(stems, store, 100.0)[0]
+    np.testing.assert_allclose(loud.log_mel, voice, atol=0.05)
+    assert SINGERS[int(loud.singer)] == track.artist
+    assert np.abs(remixed(stems, store, -30.0)[0].log_mel.numpy() - voice).mean() > 10
+
+
+def test_the_sum_of_powers_is_close_to_a_real_mix(stems: Collection, store: FeatureStore) -> None:
+    """What the sum leaves out is interference: small beside the 3 dB between one power and two equal ones."""
+    track = stems.tracks[0]
+    voice, band, mix = (store.log_mel(track, Source(name)) for name in ("vocals", "accompaniment", "mix"))
+    assert np.abs(_add_powers(voice, band) - mix).mean() < TWO_EQUAL_POWERS / 2
+    assert np.abs(np.maximum(voice, band) - mix).mean() > np.abs(_add_powers(voice, band) - mix).mean()
+
+
+def test_draws_depend_on_seed_and_index_alone(stems: Collection, store: FeatureStore) -> None:
+    windows = remixed(stems, store, 0.0)
+    again = remixed(stems, store, 0.0)
+    np.testing.assert_array_equal(windows[1].log_mel, again[1].log_mel)
+    later = windows[1 + len(windows)]
+    assert later.singer == windows[1].singer
+    assert np.abs((later.log_mel - windows[1].log_mel).numpy()).max() > 1
+
+
+def test_the_sampler_counts_on_through_the_epochs(stems: Collection, store: FeatureStore) -> None:
+    windows = remixed(stems, store, 0.0)
+    sampler = EpochSampler(windows, num_replicas=1, rank=0, shuffle=True, seed=0)
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        assert sorted(sampler) == list(range(epoch * len(windows), (epoch + 1) * len(windows)))
+
+
+def test_a_remixed_run_cut_off_ends_in_the_same_bits(
+    stems: Collection, store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = training_of(stems, "crnn", "epochs=2", "remix_db=[-3,3]")
+    train(training, tmp_path / "whole", store, quiet=True)
+    with monkeypatch.context() as patch:
+        stop_in_epoch(patch, 1)
+        with pytest.raises(RuntimeError, match="lights"):
+            train(training, tmp_path / "cut", store, quiet=True)
+    train(training, tmp_path / "cut", store, quiet=True)
+    whole, cut = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "cut"))
+    assert whole == cut
+
+
+def test_songs_without_stems_get_one_sentence(tmp_path: Path) -> None:
+    collection = songs(tmp_path)
+    with pytest.raises(WhosingsError, match="no vocal stem"):
+        remixed(collection, store_in(tmp_path / "store"), 0.0)
