@@ -17,7 +17,7 @@ from whosings.collection.track import Track
 from whosings.errors import WhosingsError
 from whosings.evidence import metrics as measure
 from whosings.evidence import pictures
-from whosings.evidence.report import write_report
+from whosings.evidence.report import SongRow, write_report
 from whosings.files import write_json, write_text
 from whosings.identify.identifier import best_device
 from whosings.identify.ladder import LogProbabilities2Answer, Track2Windows, Windows2LogProbabilities
@@ -31,22 +31,6 @@ PREDICTIONS = "predictions.csv"
 REPORT = "report.html"
 CONFUSION = "confusion.png"
 RELIABILITY = "reliability.png"
-
-
-@dataclass(frozen=True)
-class SongRow:
-    """A scored song: who sings it and what the model answered, with its score in the vote."""
-
-    track: str
-    singer: str
-    answer: str
-    confidence: float
-    runner_up: str
-
-    @property
-    def right(self) -> bool:
-        """Whether the answer is the singer."""
-        return self.answer == self.singer
 
 
 @dataclass(frozen=True)

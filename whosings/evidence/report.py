@@ -6,12 +6,25 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from whosings.files import write_text
 
-if TYPE_CHECKING:
-    from whosings.evidence.evaluate import SongRow
+
+@dataclass(frozen=True)
+class SongRow:
+    """A scored song: who sings it and what the model answered, with its score in the vote."""
+
+    track: str
+    singer: str
+    answer: str
+    confidence: float
+    runner_up: str
+
+    @property
+    def right(self) -> bool:
+        """Whether the answer is the singer."""
+        return self.answer == self.singer
 
 
 @dataclass(frozen=True)
