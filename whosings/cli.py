@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +33,7 @@ WRONG_INPUT = 2
 STOPPED = 130
 
 
-class SourceChoice(str, Enum):
+class SourceChoice(StrEnum):
     """What is heard of each track."""
 
     mix = "mix"

@@ -21,6 +21,11 @@ class Bar:
         if self._progress is not None and self._task is not None:
             self._progress.advance(self._task)
 
+    def write(self, line: str) -> None:
+        """Print a line above the bar."""
+        if self._progress is not None:
+            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def reach(self, done: int, total: int) -> None:
         """Show `done` of `total`."""
         if self._progress is not None and self._task is not None:

@@ -50,7 +50,6 @@ class SingerModule(L.LightningModule):
             on_epoch=True,
             batch_size=len(batch.log_mel),
         )
-        self.log("loss", terms["total"].detach(), prog_bar=True, logger=False)
         return terms["total"]
 
     def validation_step(self, batch: Example, _: int) -> None:
@@ -62,7 +61,6 @@ class SingerModule(L.LightningModule):
         scores["loss"] = F.cross_entropy(logits, batch.singer)
         self.log_dict(
             {f"validation/{name}": value for name, value in scores.items()},
-            prog_bar=True,
             on_epoch=True,
             batch_size=len(batch.log_mel),
         )

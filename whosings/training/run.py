@@ -12,7 +12,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
@@ -28,6 +28,7 @@ from whosings.training.curves import learning_curves
 from whosings.training.history import History
 from whosings.training.memory import keep_freed_memory
 from whosings.training.module import BEST_BY, SingerModule
+from whosings.training.monitor import Monitor
 from whosings.training.recipe import Recipe
 from whosings.training.record import (
     BRANCH,
@@ -119,10 +120,10 @@ def _fit(
         trainer = L.Trainer(
             max_epochs=recipe.epochs,
             precision=_precision(recipe),
-            callbacks=[history, *_checkpoints(out / CHECKPOINTS), *_progress(quiet)],
+            callbacks=[history, *_checkpoints(out / CHECKPOINTS), *([] if quiet else [Monitor()])],
             logger=TensorBoardLogger(out, name="tensorboard", version=""),
             enable_model_summary=False,
-            enable_progress_bar=not quiet,
+            enable_progress_bar=False,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
@@ -174,10 +175,6 @@ def _checkpoints(folder: Path) -> Sequence[Callback]:
     )
     last = _Checkpoint(folder, "last", enable_version_counter=False, save_on_train_epoch_end=True)
     return [best, last]
-
-
-def _progress(quiet: bool) -> Sequence[Callback]:
-    return [] if quiet else [RichProgressBar(leave=False)]
 
 
 def _precision(recipe: Recipe) -> Any:
