@@ -7,7 +7,7 @@ import pytest
 
 from tests.collection.sounds import empty, melody, write
 from whosings.collection.catalogue import open_collection
-from whosings.collection.findings import Finding, check, leaks, same_recordings
+from whosings.collection.findings import Finding, check
 from whosings.collection.layouts.artist20 import ARTISTS
 from whosings.collection.splits import Split
 
@@ -43,11 +43,12 @@ def test_identical_files_are_found(tmp_path: Path, listen: bool) -> None:
     findings = check(collection, listen=listen)
     assert [finding.severity for finding in findings] == ["error"]
     assert "Ada/album 0/song 1 and Ben/album 2/zz are one recording (identical files)" in findings[0].text
-    pairs = same_recordings(collection, listen=listen)
-    assert pairs == [("Ada/album 0/song 1", "Ben/album 2/zz")]
-    split = Split("kuo", 0, 0, ("Ada", "Ben"), (pairs[0][0],), (), (pairs[0][1],))
-    assert "(train)" in leaks(split, pairs)[0].text and "(test)" in leaks(split, pairs)[0].text
-    assert leaks(Split("kuo", 0, 0, ("Ada", "Ben"), pairs[0], (), ()), pairs) == []
+    pair = ("Ada/album 0/song 1", "Ben/album 2/zz")
+    apart = Split("kuo", 0, 0, ("Ada", "Ben"), (pair[0],), (), (pair[1],))
+    (leak,) = check(collection, split=apart, listen=listen)
+    assert "(train)" in leak.text and "(test)" in leak.text and "two sides" in leak.text
+    together = Split("kuo", 0, 0, ("Ada", "Ben"), pair, (), ())
+    assert check(collection, split=together, listen=listen) == findings
 
 
 def test_a_quieter_mp3_of_a_song_is_found(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ class _Examined:
 def check(
     collection: Collection,
     *,
+    split: Split | None = None,
     listen: bool = True,
     workers: int = 2,
     on_progress: Callable[[int, int], None] | None = None,
@@ -59,7 +60,8 @@ def check(
     Look a collection through and tell what is wrong with it, the worst first.
 
     With `listen` every file is decoded once, which finds damage, silence and re-encoded copies; without, only
-    headers and identical files are looked at. `on_progress` hears of tracks done and tracks in all.
+    headers and identical files are looked at. With a `split`, one recording on two of its sides is an error.
+    `on_progress` hears of tracks done and tracks in all.
     """
     examined = _examine_all(collection, listen, workers, on_progress)
     findings = [Finding("warning", str(collection.root), text) for text in collection.skipped]
@@ -68,30 +70,9 @@ def check(
         findings += _about_artist20(collection)
     for track_id, what in examined.items():
         findings += _about_track(track_id, what)
-    findings += [_about_pair(collection, *pair) for pair in _same(examined)]
+    side_of = {name: side for side in SIDES for name in getattr(split, side)} if split else {}
+    findings += [_about_pair(collection, side_of, *pair) for pair in _same(examined)]
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
-
-
-def same_recordings(
-    collection: Collection, *, listen: bool = True, workers: int = 2
-) -> list[tuple[str, str]]:
-    """Give pairs of ids of tracks that are one recording; of many copies, each is paired with the first."""
-    return [(first, second) for first, second, _ in _same(_examine_all(collection, listen, workers, None))]
-
-
-def leaks(split: Split, pairs: list[tuple[str, str]]) -> list[Finding]:
-    """Tell which of the pairs of `same_recordings` lie on two sides of a split."""
-    side_of = {track_id: side for side in SIDES for track_id in getattr(split, side)}
-    return [
-        Finding(
-            "error",
-            first,
-            f"{first} ({side_of[first]}) and {second} ({side_of[second]}) are one recording on two sides of "
-            "the split; remove one of them and make the split anew.",
-        )
-        for first, second in pairs
-        if first in side_of and second in side_of and side_of[first] != side_of[second]
-    ]
 
 
 def _examine_all(
@@ -181,7 +162,16 @@ def _same(examined: dict[str, _Examined]) -> list[tuple[str, str, str]]:
     return [(first, second, how) for (first, second), how in pairs.items()]
 
 
-def _about_pair(collection: Collection, first: str, second: str, how: str) -> Finding:
+def _about_pair(
+    collection: Collection, side_of: dict[str, str], first: str, second: str, how: str
+) -> Finding:
+    sides = {side_of[name] for name in (first, second) if name in side_of}
+    if len(sides) == 2:
+        text = (
+            f"{first} ({side_of[first]}) and {second} ({side_of[second]}) are one recording ({how}) on two "
+            "sides of the split; remove one and make the split anew."
+        )
+        return Finding("error", first, text)
     artists = {collection.by_id[first].artist, collection.by_id[second].artist}
     return Finding(
         "warning" if len(artists) == 1 else "error",
