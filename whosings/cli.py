@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from whosings.errors import WhosingsError
 
@@ -19,7 +22,21 @@ if TYPE_CHECKING:
     from whosings.collection.splits import Split
     from whosings.identify.ladder import Identification
 
+
+class _StoppedError(Exception):
+    """Ctrl-C, under a name that Typer hands on."""
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _StoppedError from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Say who sings in a recording, how sure that is, and where to listen. Evidence, not proof.",
     no_args_is_help=True,
     add_completion=False,
@@ -31,6 +48,7 @@ app.add_typer(data, name="data")
 SOME_FAILED = 1
 WRONG_INPUT = 2
 STOPPED = 130
+LARGEST_SEED = 2**31 - 1
 
 
 class SourceChoice(StrEnum):
@@ -64,12 +82,12 @@ def data_check(
         return
     console = _console()
     console.print(
-        f"{collection}: {len(opened.tracks)} tracks by {len(opened.artists)} artists, layout {opened.layout}."
+        f"{_plain(str(collection))}: {_count(len(opened.tracks), 'track')} by "
+        f"{_count(len(opened.artists), 'artist')}, layout {opened.layout}."
     )
     colours = {"error": "red", "warning": "yellow", "note": "cyan"}
     for finding in findings:
-        label = f"[{colours[finding.severity]}]{finding.severity}[/]"
-        console.print(f"{label} {_plain(finding.subject)}: {_plain(finding.text)}")
+        console.print(f"[{colours[finding.severity]}]{finding.severity}[/] {_plain(finding.text)}")
     if not findings:
         console.print("Nothing wrong was found.")
 
@@ -97,12 +115,12 @@ def data_render(
     singers: Annotated[int, typer.Option(min=2)] = 8,
     albums: Annotated[int, typer.Option(min=1, help="Albums of each singer.")] = 3,
     songs: Annotated[int, typer.Option(min=1, help="Songs of each album.")] = 3,
-    seconds: Annotated[float, typer.Option(min=3, help="Length of each song.")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=4, help="Length of each song.")] = 20.0,
     tie: Annotated[
         float, typer.Option(min=0, max=1, help="How firmly each singer is tied to a band of their own.")
     ] = 0.0,
     mix_db: Annotated[float, typer.Option(help="Level of the voice over the band in dB.")] = 3.0,
-    seed: Annotated[int, typer.Option(help="Other seeds sing other songs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Other seeds sing other songs.")] = 0,
 ) -> None:
     """Render songs by invented singers, with stems: a collection to try everything on."""
     from whosings.collection.studio import render_collection
@@ -120,7 +138,7 @@ def data_render(
             seed=seed,
             on_song=progress.reach,
         )
-    _console().print(f"{singers * albums * songs} songs in {out}")
+    _console().print(f"{singers * albums * songs} songs in {_plain(str(out))}")
 
 
 @app.command()
@@ -128,11 +146,11 @@ def train(
     collection: CollectionPath,
     out: Annotated[Path, typer.Option(help="The run folder; an interrupted run in it goes on.")],
     recipe: Annotated[str, typer.Option(help="A recipe's name or a .yaml file.")] = "crnn_fgnl_lca",
-    window: Annotated[int, typer.Option(help="Window length in seconds: 3, 5 or 10.")] = 5,
+    window: Annotated[int, typer.Option(min=1, help="Window length in seconds; published: 3, 5, 10.")] = 5,
     split: Annotated[
         Path | None, typer.Option(help="A split file; without it a kuo split of the seed is drawn.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="What weights and order depend on.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="What weights and order depend on.")] = 0,
     source: Annotated[SourceChoice, typer.Option(help="What is heard.")] = SourceChoice.mix,
     mix_db: Annotated[
         float | None, typer.Option(help="Mix stems with the voice this many dB over the band.")
@@ -165,7 +183,8 @@ def train(
     best = read_record(out)
     console = _console()
     console.print(
-        f"{out}: best of {chosen.epochs} epochs is {best['best_epoch']}; on validation its macro F1 is "
+        f"{_plain(str(out))}: best of {_count(chosen.epochs, 'epoch')} is {best['best_epoch']}, counted from "
+        "0; on validation its macro F1 is "
         f"{best['best']['validation/f1_macro']:.3f} for windows and {max(votes.values()):.3f} for songs."
     )
     _end(result.failed)
@@ -186,7 +205,8 @@ def evaluate(
 
     result = evaluate_run(run, collection=collection, out=out)
     _show_metrics(result.metrics)
-    _console().print(f"Report: {result.report}")
+    _show_warning(result.metrics["protocol"])
+    _console().print(f"Report: {_plain(str(result.report))}")
     _end(result.metrics["failed"])
 
 
@@ -202,9 +222,11 @@ def identify(
     from whosings.identify.exports import to_csv
     from whosings.progress import bar
 
+    if as_json and as_csv:
+        raise WhosingsError("--json and --csv cannot both be written; choose one.")
     identifier = load(run)
-    answers, failed = [], {}
-    paths = [path for given in files for path in _sound_files(given)]
+    answers = []
+    paths, failed = _sound_files(files)
     with bar("Listening", len(paths), quiet=len(paths) < 2) as progress:
         for path in paths:
             try:
@@ -244,36 +266,48 @@ def demo(
     result = run_demo(out)
     _show_metrics(result.metrics)
     _console().print(_answer_table([result.identification]))
-    _console().print(f"Report: {result.report}")
+    _console().print(f"Report: {_plain(str(result.report))}")
 
 
 def main() -> None:
     """Run the command line; every expected error is one sentence on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the work
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except WhosingsError as error:
         _fail(str(error))
         sys.exit(WRONG_INPUT)
-    except KeyboardInterrupt:
+    except OSError as error:  # such as a full disk
+        place = error.filename2 or error.filename or "a file"
+        _fail(
+            f"{place}: the system refused it ({error.strerror or error}); mend that, or choose another place."
+        )
+        sys.exit(WRONG_INPUT)
+    except (KeyboardInterrupt, _StoppedError):
         _fail("stopped; the same command goes on where it can.")
         sys.exit(STOPPED)
 
 
-def _sound_files(path: Path) -> list[Path]:
-    """Give the sound files of a folder, or the path itself."""
+def _sound_files(given: list[Path]) -> tuple[list[Path], dict[str, str]]:
+    """Give the files named and the sound files of folders named, and why folders have none."""
     from whosings.audio.decode import is_sound
 
-    if not path.is_dir():
-        return [path]
-    found = sorted(file for file in path.rglob("*") if file.is_file() and is_sound(file))
-    if not found:
-        raise WhosingsError(f"{path}: there are no sound files in this folder.")
-    return found
+    files: list[Path] = []
+    failed = {}
+    for path in given:
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.is_file() and is_sound(file))
+            if not found:
+                failed[str(path)] = f"{path}: there are no sound files in this folder; name another."
+            files += found
+        else:
+            files.append(path)
+    return files, failed
 
 
 def _show_split(split: Split) -> None:
-    from whosings.collection.splits import WARNINGS
-
     console = _console()
     console.print(
         f"Split {split.protocol}, seed {split.seed}: {len(split.singers)} singers; {len(split.train)} songs "
@@ -281,8 +315,15 @@ def _show_split(split: Split) -> None:
     )
     for artist, reason in split.left_out.items():
         console.print(f"[yellow]left out[/] {_plain(artist)}: {_plain(reason)}")
-    if split.protocol in WARNINGS:
-        console.print(f"[red]warning[/] {WARNINGS[split.protocol]}")
+    _show_warning(split.protocol)
+
+
+def _show_warning(protocol: str | None) -> None:
+    """Say what is wrong with figures of a protocol, where something is."""
+    from whosings.collection.splits import WARNINGS
+
+    if protocol in WARNINGS:
+        _console().print(f"[red]warning[/] {WARNINGS[protocol]}")
 
 
 def _show_metrics(metrics: dict[str, Any]) -> None:
@@ -294,7 +335,7 @@ def _show_metrics(metrics: dict[str, Any]) -> None:
         cells = []
         for figure in ("f1_macro", "f1_weighted", "accuracy"):
             low, high = scores["interval"][figure]
-            cells.append(f"{scores[figure]:.3f} ({low:.2f} to {high:.2f})")
+            cells.append(f"{scores[figure]:.3f} ({low:.2f}-{high:.2f})")
         table.add_row(level, *cells, str(scores["n"]))
     _console().print(table)
 
@@ -302,10 +343,16 @@ def _show_metrics(metrics: dict[str, Any]) -> None:
 def _answer_table(answers: list[Identification]) -> Table:
     from rich.table import Table
 
-    table = Table("file", "singer", "confidence", "runner-up", "listen to")
+    table = Table()
+    table.add_column("file", overflow="fold")
+    for heading in ("singer", "confidence", "runner-up"):
+        table.add_column(heading)
+    table.add_column("listen to", no_wrap=True)
+    names = Counter(Path(answer.file).name for answer in answers)
     for answer in answers:
+        name = Path(answer.file).name
         table.add_row(
-            _plain(Path(answer.file).name),
+            _plain(name if names[name] == 1 else answer.file),
             _plain(answer.singer),
             f"{answer.confidence:.0%}",
             f"{_plain(answer.runner_up)} {answer.runner_up_confidence:.0%}",
@@ -319,6 +366,10 @@ def _clock(seconds: float) -> str:
     return f"{int(minutes)}:{rest:04.1f}"
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def _plain(text: str) -> str:
     """Keep brackets in names from being read as markup."""
     from rich.markup import escape
@@ -329,7 +380,7 @@ def _plain(text: str) -> str:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(soft_wrap=True)
+    return Console(soft_wrap=True, emoji=False)
 
 
 def _print_json(value: Any) -> None:

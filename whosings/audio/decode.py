@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,8 @@ def _opened(path: Path) -> Iterator[_Decoder]:
     if path.suffix.lower() != ".mp3" or _has_true_length(path):
         # TypeError: soundfile wants to be told about headerless (.raw) files
         with contextlib.suppress(soundfile.LibsndfileError, TypeError):
-            file = soundfile.SoundFile(path)
+            # bytes, since a name that is no UTF-8 cannot be encoded strictly; Windows wants text
+            file = soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
     if file is None:
         with _opened_by_av(path) as decoder:
             yield decoder

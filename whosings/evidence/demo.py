@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from whosings.collection.catalogue import Collection, open_collection
 from whosings.collection.features import FeatureStore
@@ -22,15 +23,34 @@ from whosings.training.recipe import load_recipe
 from whosings.training.record import CURVES, Training
 from whosings.training.run import train
 
-SINGERS, ALBUMS, SONGS = 8, 3, 3
-SECONDS = 20.0
+ALBUMS = 3  # of each singer: one trains, one validates, one tests
 WINDOW_SECONDS = 3
 SEED = 0
-INTRO = (
-    f"{SINGERS} invented singers, {ALBUMS} albums each, rendered on this machine. Of each singer one album "
-    "trained the model, its voice over other songs' bands; one chose the best epoch and the vote; and one, "
-    "scored here, was never heard before."
-)
+
+
+@dataclass(frozen=True)
+class DemoSize:
+    """How much is rendered, and what the recipe is changed by."""
+
+    singers: int = 8
+    songs: int = 3
+    """of each album"""
+    seconds: float = 20.0
+    """of each song"""
+    overrides: tuple[str, ...] = ()
+    """such as epochs=2"""
+
+    @property
+    def intro(self) -> str:
+        """What the page says first."""
+        return (
+            f"{self.singers} invented singers, {ALBUMS} albums each, rendered on this machine. Of each "
+            "singer one album trained the model, its voice over other songs' bands; one chose the best epoch "
+            "and the vote; and one, scored here, was never heard before."
+        )
+
+
+DEMO = DemoSize()
 
 
 @dataclass(frozen=True)
@@ -42,33 +62,34 @@ class DemoResult:
     report: Path
 
 
-def run_demo(out: Path) -> DemoResult:
+def run_demo(out: Path, size: DemoSize = DEMO) -> DemoResult:
     """
     Run the whole ladder once in the folder `out`; what is there already is kept.
 
     Raises WhosingsError where the studio extra is missing or `out` holds something else.
     """
     songs, run, store = out / "songs", out / "run", FeatureStore(out / "cache")
-    with bar("Rendering songs", SINGERS * ALBUMS * SONGS) as progress:
+    with bar("Rendering songs", size.singers * ALBUMS * size.songs) as progress:
         render_collection(
             songs,
-            singers=SINGERS,
+            singers=size.singers,
             albums=ALBUMS,
-            songs=SONGS,
-            seconds=SECONDS,
+            songs=size.songs,
+            seconds=size.seconds,
             seed=SEED,
             on_song=progress.reach,
         )
     collection = open_collection(songs)
     split = make_split(collection, "kuo", SEED)
-    training = Training(collection, split, load_recipe("demo"), WINDOW_SECONDS, Source(), SEED)
+    recipe = load_recipe("demo", size.overrides)
+    training = Training(collection, split, recipe, WINDOW_SECONDS, Source(), SEED)
     train(training, run, store)
     set_vote(run, training, store)
     evaluation = evaluate(run, store=store)
     song = evaluation.songs[len(evaluation.songs) // 2]  # neither the surest nor the least sure
     identification = Identifier(run).identify(_mix_of(collection, song))
     report = out / REPORT
-    _write_page(report, run, collection, store, evaluation, song)
+    _write_page(report, run, collection, store, evaluation, song, size.intro)
     return DemoResult(evaluation.metrics, identification, report)
 
 
@@ -85,6 +106,7 @@ def _write_page(
     store: FeatureStore,
     evaluation: Evaluation,
     song: SongRow,
+    intro: str,
 ) -> None:
     network, card = load_model(run)
     track = collection.track(song.track)
@@ -99,7 +121,7 @@ def _write_page(
         listen_from=found.listen_from,
         listen_to=found.listen_to,
         picture=picture,
-        sound=_mix_of(collection, song).relative_to(report.parent).as_posix(),
+        sound=quote(_mix_of(collection, song).relative_to(report.parent).as_posix()),
     )
     write_report(
         report,
@@ -107,6 +129,6 @@ def _write_page(
         songs=evaluation.songs,
         images={"Who is taken for whom": run / CONFUSION, "Learning": run / CURVES},
         title="Who sings? A demo",
-        intro=INTRO,
+        intro=intro,
         story=story,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from whosings.collection.catalogue import Collection, open_collection
 from whosings.collection.features import FeatureStore, default_cache
-from whosings.collection.splits import Split
+from whosings.collection.splits import WARNINGS, Split
 from whosings.collection.track import Track
 from whosings.errors import WhosingsError
 from whosings.evidence import metrics as measure
@@ -21,10 +22,10 @@ from whosings.evidence.report import SongRow, write_report
 from whosings.files import write_json, write_text
 from whosings.identify.identifier import best_device
 from whosings.identify.ladder import LogProbabilities2Answer, Track2Windows, Windows2LogProbabilities
-from whosings.identify.tracks import TrackLogProbabilities, log_probabilities
+from whosings.identify.tracks import TrackLogProbabilities, log_probabilities, of_side
 from whosings.models import ModelCard, load_model
 from whosings.progress import bar
-from whosings.training.record import CURVES, SPLIT, read_record
+from whosings.training.record import CURVES, RECORD, SPLIT, read_record
 
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.csv"
@@ -55,73 +56,112 @@ def evaluate(
 
     Writes into `out`: the run folder for its test songs, a folder in it named after another collection. Songs
     that cannot be read are named in `metrics["failed"]` and left out of the figures. Raises WhosingsError
-    where there is nothing to score.
+    where there is nothing to score, or `collection` is the one that the model was trained on.
     """
     network, card = load_model(run)
-    record, split = read_record(run), Split.load(run / SPLIT)
-    opened, tracks = _tracks_to_score(record, split, card, collection)
+    arguments, split = _trained_on(run)
+    opened, tracks = _tracks_to_score(Path(arguments["collection"]), split, card, collection)
     to_windows = Track2Windows(store or FeatureStore(default_cache()), card.sound, card.window_seconds)
     to_log_probabilities = Windows2LogProbabilities(network, best_device())
     with bar("Scoring songs", len(tracks), quiet=quiet) as progress:
         scored = log_probabilities(tracks, to_windows, to_log_probabilities, progress.step)
     if collection is None:
-        scored.rows = {
-            name: rows[split.window_indices("test", name, len(rows))] for name, rows in scored.rows.items()
-        }
+        scored.rows = of_side(scored.rows, split, "test")
     if not scored.rows:
-        raise WhosingsError(f"{opened.root}: no song could be scored ({next(iter(scored.failed.values()))})")
-    folder = out or (run if collection is None else run / f"on-{opened.root.name}")
-    return _write(folder, run, record, card, opened, {t.id: t.artist for t in tracks}, scored)
+        reason = next(iter(scored.failed.values()), "its songs are too short for windows to test")
+        raise WhosingsError(f"{opened.root}: no song could be scored ({reason.rstrip('.')}); give others.")
+    name = opened.root.resolve().name
+    folder = out or (run if collection is None else run / f"on-{name}")
+    about = {
+        "system": card.system,
+        "collection": name,
+        "protocol": split.protocol if collection is None else None,
+        "window_seconds": card.window_seconds,
+        "source": card.source,
+        "mix_db": card.mix_db,
+        "vote": card.vote,
+        "split_sha256": split.sha256,
+        "seed": arguments["seed"],
+    }
+    return _write(folder, run, about, card, {track.id: track.artist for track in tracks}, scored)
+
+
+def _trained_on(run: Path) -> tuple[dict[str, Any], Split]:
+    """Give the arguments in the record of a run, and its split; raises WhosingsError unless they agree."""
+    record, split = read_record(run), Split.load(run / SPLIT)
+    arguments = record.get("arguments") if isinstance(record, dict) else None
+    if not isinstance(arguments, dict) or not {"collection", "split_sha256", "seed"} <= arguments.keys():
+        raise WhosingsError(f"{run / RECORD}: this is no run record; train the model again.")
+    if arguments["split_sha256"] != split.sha256:
+        raise WhosingsError(
+            f"{run / SPLIT}: this is not the split that the run was trained on; put the right one back."
+        )
+    return arguments, split
 
 
 def _tracks_to_score(
-    record: dict[str, Any], split: Split, card: ModelCard, collection: Path | None
+    trained_on: Path, split: Split, card: ModelCard, collection: Path | None
 ) -> tuple[Collection, list[Track]]:
-    opened = open_collection(collection or Path(record["arguments"]["collection"]))
     if collection is not None:
-        known = [track for track in opened.tracks if track.artist in card.singers]
-        if not known:
-            raise WhosingsError(
-                f"{collection}: none of its {len(opened.artists)} artists is a singer of this model "
-                f"({', '.join(card.singers[:3])}, ...); give a collection of the same names."
-            )
-        return opened, known
+        return _known_tracks(trained_on, card, collection)
     if not split.test:
         raise WhosingsError(
-            f"This run's split ({split.protocol}) has no test songs; give songs to score with --collection."
+            f"This run's split ({split.protocol}) has no test songs; give other songs with --collection."
         )
+    if not trained_on.exists():
+        raise WhosingsError(
+            f"{trained_on}: the songs of this run are no longer there; put them back, or give other songs "
+            "with --collection."
+        )
+    opened = open_collection(trained_on)
     return opened, [opened.track(name) for name in split.test]
+
+
+def _known_tracks(trained_on: Path, card: ModelCard, collection: Path) -> tuple[Collection, list[Track]]:
+    """Give the tracks of a collection whose singers the model knows."""
+    if collection.resolve() == trained_on:
+        raise WhosingsError(
+            f"{collection}: the model was trained on songs of this collection; leave --collection out to "
+            "score its test songs alone."
+        )
+    opened = open_collection(collection)
+    known = [track for track in opened.tracks if track.artist in card.singers]
+    if not known:
+        raise WhosingsError(
+            f"{collection}: no artist here ({_some(opened.artists)}) is a singer of this model "
+            f"({_some(card.singers)}); give a collection of the same names."
+        )
+    return opened, known
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name the first three."""
+    return ", ".join([*names[:3], "..."] if len(names) > 3 else names)
 
 
 def _write(
     folder: Path,
     run: Path,
-    record: dict[str, Any],
+    about: dict[str, Any],
     card: ModelCard,
-    collection: Collection,
     singer_of: dict[str, str],
     scored: TrackLogProbabilities,
 ) -> Evaluation:
     windows = _window_table(singer_of, scored, card)
     songs = _songs(singer_of, scored, card)
     figures = {
-        "system": card.system,
-        "collection": collection.root.name,
-        "window_seconds": card.window_seconds,
-        "source": card.source,
-        "mix_db": card.mix_db,
+        **about,
         "window": _figures(*windows, card.singers),
         "song": _song_figures(songs, card.singers),
-        "vote": card.vote,
-        "split_sha256": record["arguments"]["split_sha256"],
-        "seed": record["arguments"]["seed"],
         "failed": scored.failed,
     }
     write_json(folder / METRICS, figures)
     write_text(folder / PREDICTIONS, _predictions(songs))
     images = _pictures(folder, run, songs, card)
     report = folder / REPORT
-    write_report(report, metrics=figures, songs=songs, images=images)
+    intro = "" if about["protocol"] else "Every song of this collection by a singer that the model knows."
+    warning = WARNINGS.get(about["protocol"], "")
+    write_report(report, metrics=figures, songs=songs, images=images, intro=intro, warning=warning)
     return Evaluation(figures, songs, report)
 
 

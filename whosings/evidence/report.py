@@ -51,6 +51,7 @@ def write_report(
     images: Mapping[str, Path],
     title: str = "",
     intro: str = "",
+    warning: str = "",
     story: SongStory | None = None,
 ) -> None:
     """
@@ -70,6 +71,7 @@ def write_report(
     page = environment.get_template("report.html").render(
         title=title or f"{metrics['system']} on {metrics['collection']}",
         intro=intro,
+        warning=warning,
         metrics=metrics,
         songs=songs,
         images=images,

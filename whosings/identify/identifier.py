@@ -11,7 +11,7 @@ from whosings.identify.ladder import (
     Track2Windows,
     Windows2LogProbabilities,
 )
-from whosings.identify.tracks import choose_vote, log_probabilities
+from whosings.identify.tracks import choose_vote, log_probabilities, of_side
 
 if TYPE_CHECKING:
     from whosings.collection.features import FeatureStore
@@ -56,6 +56,7 @@ def set_vote(run: Path, training: Training, store: FeatureStore) -> dict[VoteNam
     to_windows = Track2Windows(store, card.sound, card.window_seconds)
     validation = log_probabilities(tracks, to_windows, Windows2LogProbabilities(network, best_device()))
     singer_of = {track.id: track.artist for track in tracks}
-    vote, scores = choose_vote(singer_of, validation.rows, card.singers)
+    rows = of_side(validation.rows, training.split, "validation")
+    vote, scores = choose_vote(singer_of, rows, card.singers)
     save_card(run, card.model_copy(update={"vote": vote}))
     return scores

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from whosings.collection.splits import Side, Split
 from whosings.collection.track import Track
 from whosings.errors import WhosingsError
 from whosings.identify.ladder import LogProbabilities2Answer, Track2Windows, Windows2LogProbabilities
@@ -39,6 +40,12 @@ def log_probabilities(
             result.failed[track.id] = str(error)
         on_done(track)
     return result
+
+
+def of_side(rows: Mapping[str, np.ndarray], split: Split, side: Side) -> dict[str, np.ndarray]:
+    """Keep the windows of one side of a split (all, but for snippet splits); leave out tracks without any."""
+    kept = {name: values[split.window_indices(side, name, len(values))] for name, values in rows.items()}
+    return {name: values for name, values in kept.items() if len(values)}
 
 
 def choose_vote(
