@@ -16,6 +16,7 @@ from tests.collection.sounds import empty, melody, write
 from tests.command import Done
 from tests.command import whosings as command
 from tests.training.songs import songs
+from whosings.cli import _clock, _sound_files
 from whosings.collection.splits import PROTOCOLS, WARNINGS, Split
 from whosings.collection.studio.extras import _PACKAGES
 
@@ -46,7 +47,7 @@ def odd(tmp_path: Path) -> Path:
 def one_sentence(done: Done) -> str:
     """Give what a command complained of, once it is one sentence and exit status 2."""
     assert done.status == 2
-    lines = [line for line in done.err.splitlines() if line]  # a progress bar may leave an empty one
+    lines = done.err.splitlines()
     assert len(lines) == 1, done.err
     assert lines[0].startswith("whosings: ")
     return lines[0]
@@ -63,12 +64,23 @@ def test_help(words: list[str]) -> None:
 def test_check_tells_in_sentences(odd: Path) -> None:
     (odd / ODD[0] / "[b]0" / "bad.wav").write_text("no sound")
     done = command("data", "check", odd)
-    assert done.status == 0
+    assert done.status == 1
     assert f"{odd}: 7 tracks by 2 artists, layout folders." in done.out
     (line,) = done.out.splitlines()[1:]
     assert line.startswith("error ")
     assert f"{ODD[0]}/[b]0/bad.wav: " in line
     assert line.endswith(".")
+
+
+def test_check_finds_a_recording_on_two_sides_of_a_split(odd: Path, tmp_path: Path) -> None:
+    command("data", "split", odd, "--out", tmp_path / "split.json")
+    split = Split.load(tmp_path / "split.json")
+    assert command("data", "check", odd, "--split", tmp_path / "split.json").status == 0
+    trained, tested = (odd / f"{names[0]}.wav" for names in (split.train, split.test))
+    tested.write_bytes(trained.read_bytes())
+    done = command("data", "check", odd, "--split", tmp_path / "split.json")
+    assert done.status == 1
+    assert "on two sides of the split" in done.out
 
 
 def test_check_for_programs(odd: Path) -> None:
@@ -262,6 +274,18 @@ def test_a_split_of_another_collection(odd: Path, tmp_path: Path) -> None:
     assert command("data", "split", other.root, "--out", tmp_path / "s.json").status == 0
     done = command("train", odd, "--out", tmp_path / "run", *QUICK, "--split", tmp_path / "s.json")
     assert "not in this collection" in one_sentence(done)
+
+
+def test_stems_beside_a_song_are_not_songs(tmp_path: Path) -> None:
+    for name in ("a", "a.vocals", "a.accompaniment", "b.vocals"):
+        write(tmp_path / f"{name}.wav", melody(1, 1.0))
+    files, failed = _sound_files([tmp_path])
+    assert [file.name for file in files] == ["a.wav", "b.vocals.wav"]
+    assert failed == {}
+
+
+def test_clock() -> None:
+    assert [_clock(seconds) for seconds in (0, 61.25, 3661.5)] == ["0:00.0", "1:01.2", "1:01:01.5"]
 
 
 def test_ctrl_c_is_a_sentence_and_130(odd: Path) -> None:

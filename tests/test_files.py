@@ -73,6 +73,18 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     assert str(tmp_path / "file" / "text.txt") in str(caught.value)
 
 
+def test_a_folder_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WhosingsError, match="this is a folder"):
+        write_json(tmp_path / "folder", 1)
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
+
+
+def test_a_file_name_that_is_no_text_is_written_escaped(tmp_path: Path) -> None:
+    write_text(tmp_path / "names.txt", "caf\udce9")
+    assert (tmp_path / "names.txt").read_text() == "caf\\udce9"
+
+
 def test_json_there_and_back(tmp_path: Path) -> None:
     value = {"singer": "Björk", "scores": [0.5, 1e-7], "vote": None}
     write_json(tmp_path / "x.json", value)

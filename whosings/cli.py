@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from whosings.collection.catalogue import Collection
+    from whosings.collection.findings import Finding
     from whosings.collection.splits import Split
     from whosings.identify.ladder import Identification
 
@@ -66,23 +68,32 @@ RunPath = Annotated[Path, typer.Argument(help="A run folder written by 'whosings
 @data.command("check")
 def data_check(
     collection: CollectionPath,
+    split: Annotated[Path | None, typer.Option(help="A split that no recording may lie across.")] = None,
     listen: Annotated[bool, typer.Option(help="Decode every song, not only look at files.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Say in plain words what a collection holds and what is wrong with it."""
     from whosings.collection.catalogue import open_collection
     from whosings.collection.findings import check
+    from whosings.collection.splits import Split
     from whosings.progress import bar
 
     opened = open_collection(collection)
     with bar("Looking at songs", len(opened.tracks), quiet=as_json) as progress:
-        findings = check(opened, listen=listen, on_progress=progress.reach)
+        chosen = Split.load(split) if split else None
+        findings = check(opened, split=chosen, listen=listen, on_progress=progress.reach)
     if as_json:
         _print_json([vars(finding) for finding in findings])
-        return
+    else:
+        _show_findings(opened, findings)
+    if any(finding.severity == "error" for finding in findings):
+        raise typer.Exit(SOME_FAILED)
+
+
+def _show_findings(opened: Collection, findings: list[Finding]) -> None:
     console = _console()
     console.print(
-        f"{_plain(str(collection))}: {_count(len(opened.tracks), 'track')} by "
+        f"{_plain(str(opened.root))}: {_count(len(opened.tracks), 'track')} by "
         f"{_count(len(opened.artists), 'artist')}, layout {opened.layout}."
     )
     colours = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -291,14 +302,17 @@ def main() -> None:
 
 
 def _sound_files(given: list[Path]) -> tuple[list[Path], dict[str, str]]:
-    """Give the files named and the sound files of folders named, and why folders have none."""
+    """Give the files named and the songs of folders named, without their stems, and why folders have none."""
     from whosings.audio.decode import is_sound
+    from whosings.collection.layouts.folders import is_stem
 
     files: list[Path] = []
     failed = {}
     for path in given:
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.is_file() and is_sound(file))
+            found = sorted(
+                file for file in path.rglob("*") if file.is_file() and is_sound(file) and not is_stem(file)
+            )
             if not found:
                 failed[str(path)] = f"{path}: there are no sound files in this folder; name another."
             files += found
@@ -362,8 +376,10 @@ def _answer_table(answers: list[Identification]) -> Table:
 
 
 def _clock(seconds: float) -> str:
+    """Give m:ss.s, or h:mm:ss.s from an hour on."""
     minutes, rest = divmod(seconds, 60)
-    return f"{int(minutes)}:{rest:04.1f}"
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
 def _count(number: int, what: str) -> str:

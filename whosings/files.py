@@ -20,8 +20,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The temporary name keeps the suffix of `path`, since many writers choose their format by it.
 
-    Raises WhosingsError where the folder cannot be written.
+    Raises WhosingsError where the folder cannot be written, or `path` is a folder itself.
     """
+    if path.is_dir():
+        raise WhosingsError(f"{path}: this is a folder, and a file is to be written; choose another name.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
@@ -38,9 +40,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
+    """Write `text` as UTF-8, whole or not at all; what UTF-8 lacks (odd file names) is written escaped."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -39,8 +39,10 @@ def bar(description: str, total: int, *, quiet: bool = False) -> Iterator[Bar]:
         yield Bar()
         return
     from rich.console import Console
+
+    console = Console(stderr=True)
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield Bar(progress, progress.add_task(description, total=total))

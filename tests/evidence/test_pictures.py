@@ -99,7 +99,6 @@ def test_misfits_are_told_and_leave_no_file(tmp_path, song):
     for draw in (
         lambda: pictures.confusion_matrix(path, np.eye(2), NAMES),
         lambda: pictures.confusion_matrix(path, np.zeros((0, 0)), []),
-        lambda: pictures.learning_curves(path, [], losses=[], scores=[]),
         lambda: pictures.reliability_diagram(path, []),
         lambda: pictures.song_picture(path, **{**song, "heat": np.zeros((2, 2))}),
         lambda: pictures.song_picture(path, **{**song, "starts_seconds": []}),

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.training.songs import QUICK, songs, stop_in_epoch, store_in, training
 from whosings.collection.catalogue import Collection, open_collection
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Split, make_split
+from whosings.collection.track import Source
 from whosings.errors import WhosingsError
 from whosings.models import create, load_model
 from whosings.training.module import BEST_BY, SingerModule
@@ -312,7 +314,7 @@ def test_an_unreadable_song_is_reported_and_the_rest_trained(
     done = command("train", tmp_path / "songs", "--out", tmp_path / "run", *words)
     assert done.status == 1
     assert done.err.count(str(sound.path)) == 1
-    assert "best of 1 epochs is 0" in done.out
+    assert "best of 1 epoch is 0" in done.out
 
 
 def test_nothing_to_train_on(tmp_path: Path, store: FeatureStore) -> None:
@@ -349,3 +351,15 @@ def test_checkpoints_without_a_record_are_refused(
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     with pytest.raises(WhosingsError, match=r"no run\.json"):
         train(training_of(collection, "crnn", *CRNN), tmp_path / "run", store, quiet=True)
+
+
+def test_a_start_that_fails_leaves_nothing_and_blocks_nothing(
+    tmp_path: Path, collection: Collection, store: FeatureStore
+) -> None:
+    good = training_of(collection, "crnn", "epochs=1")
+    without_stems = replace(good, source=Source("vocals"))
+    with pytest.raises(WhosingsError, match="no vocal stem"):
+        train(without_stems, tmp_path / "run", store, quiet=True)
+    assert not (tmp_path / "run").exists()
+    train(good, tmp_path / "run", store, quiet=True)
+    assert read_record(tmp_path / "run")["complete"]

@@ -74,8 +74,12 @@ def read_record(run: Path) -> dict[str, Any]:
     return record
 
 
-def open_record(training: Training, out: Path) -> dict[str, Any]:
-    """Read the record of an interrupted run of the same arguments, or begin one."""
+def earlier_record(training: Training, out: Path) -> dict[str, Any] | None:
+    """
+    Read the record of a run of the same arguments in `out`; None where there is no run yet.
+
+    Raises WhosingsError where `out` holds another run.
+    """
     arguments = training.arguments()
     if (out / RECORD).is_file():
         record = read_record(out)
@@ -87,7 +91,12 @@ def open_record(training: Training, out: Path) -> dict[str, Any]:
         return record
     if (out / CHECKPOINTS).exists():
         raise WhosingsError(f"{out}: there are checkpoints here but no {RECORD}; choose another --out.")
-    record = {"arguments": arguments, "complete": False, "machine": _machine()}
+    return None
+
+
+def begin_record(training: Training, out: Path) -> dict[str, Any]:
+    """Write the split and a record of a run that has not ended; give the record."""
+    record = {"arguments": training.arguments(), "complete": False, "machine": _machine()}
     training.split.save(out / SPLIT)
     write_json(out / RECORD, record)
     return record

@@ -37,7 +37,8 @@ from whosings.training.record import (
     HISTORY,
     RECORD,
     Training,
-    open_record,
+    begin_record,
+    earlier_record,
 )
 from whosings.training.windows import Example, RemixedWindows, WindowDataset, loader
 
@@ -58,11 +59,12 @@ def train(
 
     Raises WhosingsError where `out` holds another run, or nothing can be trained on.
     """
-    record = open_record(training, out)
-    if record.get("complete"):
+    record = earlier_record(training, out)
+    if record and record["complete"]:
         return TrainingResult(out, record["failed"])
     sides, failed = _readable_sides(training, store, workers, quiet)
     datasets = {side: _dataset(training, side, tracks, store) for side, tracks in sides.items()}
+    record = record or begin_record(training, out)
     module, best, history = _fit(training, datasets, out, quiet)
     _save_best(training, module, best, out)
     _draw_curves(training.recipe, history, best, out)
@@ -102,8 +104,12 @@ def _dataset(training: Training, side: Side, tracks: list[Track], store: Feature
     common = (tracks, side, training.split, store, training.source, training.window_seconds)
     levels = training.recipe.remix_db
     if levels is None or side != "train":
-        return WindowDataset(*common)
-    return RemixedWindows(*common, levels_db=levels, seed=training.seed)
+        windows = WindowDataset(*common)
+    else:
+        windows = RemixedWindows(*common, levels_db=levels, seed=training.seed)
+    if not len(windows):
+        raise WhosingsError(f"{training.collection.root}: the {side} side has no window; make another split.")
+    return windows
 
 
 def _fit(

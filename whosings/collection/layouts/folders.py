@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from pathlib import Path
 
@@ -18,6 +19,14 @@ _TAGS = {
     "album": ("album", "TALB", "WM/AlbumTitle"),
     "title": ("title", "TIT2", "Title"),
 }
+
+
+def is_stem(path: Path) -> bool:
+    """Say whether a file is by its name a stem of a song that lies whole beside it."""
+    match = _STEM.fullmatch(path.stem)
+    return match is not None and any(
+        other.stem == match["song"] for other in path.parent.glob(f"{glob.escape(match['song'])}.*")
+    )
 
 
 def read_folders(root: Path) -> Scan:
