@@ -16,9 +16,10 @@ from tests.collection.sounds import empty, melody, write
 from tests.command import Done
 from tests.command import whosings as command
 from tests.training.songs import songs
-from whosings.cli import _clock, _sound_files
+from whosings.cli import _songs
 from whosings.collection.splits import PROTOCOLS, WARNINGS, Split
 from whosings.collection.studio.extras import _PACKAGES
+from whosings.show import clock
 
 ODD = ("[live] <a>", "Bj\u00f6rk :smile:")
 QUICK = ("--recipe", "crnn", "--window", 3, "--epochs", 1, "--set", "batch_size=2", "--set", "precision=32")
@@ -279,13 +280,13 @@ def test_a_split_of_another_collection(odd: Path, tmp_path: Path) -> None:
 def test_stems_beside_a_song_are_not_songs(tmp_path: Path) -> None:
     for name in ("a", "a.vocals", "a.accompaniment", "b.vocals"):
         write(tmp_path / f"{name}.wav", melody(1, 1.0))
-    files, failed = _sound_files([tmp_path])
+    files, failed = _songs([tmp_path])
     assert [file.name for file in files] == ["a.wav", "b.vocals.wav"]
     assert failed == {}
 
 
 def test_clock() -> None:
-    assert [_clock(seconds) for seconds in (0, 61.25, 3661.5)] == ["0:00.0", "1:01.2", "1:01:01.5"]
+    assert [clock(seconds) for seconds in (0, 61.25, 3661.5)] == ["0:00.0", "1:01.2", "1:01:01.5"]
 
 
 def test_ctrl_c_is_a_sentence_and_130(odd: Path) -> None:

@@ -30,6 +30,7 @@ FLOORS = {
     "identify": 5,
     "evidence": 6,
     "": 7,  # whosings/__init__.py, the face of it all
+    "show": 7,
     "cli": 7,
     "__main__": 7,
 }

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
-from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from whosings import show
 from whosings.errors import WhosingsError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-    from whosings.collection.catalogue import Collection
-    from whosings.collection.findings import Finding
-    from whosings.collection.splits import Split
-    from whosings.identify.ladder import Identification
 
 
 class _StoppedError(Exception):
@@ -83,24 +73,11 @@ def data_check(
         chosen = Split.load(split) if split else None
         findings = check(opened, split=chosen, listen=listen, on_progress=progress.reach)
     if as_json:
-        _print_json([vars(finding) for finding in findings])
+        show.as_json([vars(finding) for finding in findings])
     else:
-        _show_findings(opened, findings)
+        show.findings(opened, findings)
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(SOME_FAILED)
-
-
-def _show_findings(opened: Collection, findings: list[Finding]) -> None:
-    console = _console()
-    console.print(
-        f"{_plain(str(opened.root))}: {_count(len(opened.tracks), 'track')} by "
-        f"{_count(len(opened.artists), 'artist')}, layout {opened.layout}."
-    )
-    colours = {"error": "red", "warning": "yellow", "note": "cyan"}
-    for finding in findings:
-        console.print(f"[{colours[finding.severity]}]{finding.severity}[/] {_plain(finding.text)}")
-    if not findings:
-        console.print("Nothing wrong was found.")
 
 
 @data.command("split")
@@ -117,7 +94,7 @@ def data_split(
 
     split = make_split(open_collection(collection), protocol, seed, fold)
     split.save(out)
-    _show_split(split)
+    show.split(split)
 
 
 @data.command("render")
@@ -149,7 +126,7 @@ def data_render(
             seed=seed,
             on_song=progress.reach,
         )
-    _console().print(f"{singers * albums * songs} songs in {_plain(str(out))}")
+    show.sentence(f"{singers * albums * songs} songs in {out}")
 
 
 @app.command()
@@ -184,7 +161,7 @@ def train(
     chosen = load_recipe(recipe, changes)
     opened = open_collection(collection)
     drawn = Split.load(split) if split else make_split(opened, "kuo", seed)
-    _show_split(drawn)
+    show.split(drawn)
     training = Training(opened, drawn, chosen, window, Source(source.value, mix_db), seed)
     store = FeatureStore(default_cache())
     from whosings.training.run import train as train_run  # imports Lightning, which takes seconds
@@ -192,11 +169,10 @@ def train(
     result = train_run(training, out, store)
     votes = set_vote(out, training, store)
     best = read_record(out)
-    console = _console()
-    console.print(
-        f"{_plain(str(out))}: best of {_count(chosen.epochs, 'epoch')} is {best['best_epoch']}, counted from "
-        "0; on validation its macro F1 is "
-        f"{best['best']['validation/f1_macro']:.3f} for windows and {max(votes.values()):.3f} for songs."
+    show.sentence(
+        f"{out}: best of {show.counted(chosen.epochs, 'epoch')} is {best['best_epoch']}, counted from 0; on "
+        f"validation its macro F1 is {best['best']['validation/f1_macro']:.3f} for windows and "
+        f"{max(votes.values()):.3f} for songs."
     )
     _end(result.failed)
 
@@ -215,9 +191,9 @@ def evaluate(
     from whosings.evidence.evaluate import evaluate as evaluate_run
 
     result = evaluate_run(run, collection=collection, out=out)
-    _show_metrics(result.metrics)
-    _show_warning(result.metrics["protocol"])
-    _console().print(f"Report: {_plain(str(result.report))}")
+    show.metrics(result.metrics)
+    show.protocol_warning(result.metrics["protocol"])
+    show.sentence(f"Report: {result.report}")
     _end(result.metrics["failed"])
 
 
@@ -237,7 +213,7 @@ def identify(
         raise WhosingsError("--json and --csv cannot both be written; choose one.")
     identifier = load(run)
     answers = []
-    paths, failed = _sound_files(files)
+    paths, failed = _songs(files)
     with bar("Listening", len(paths), quiet=len(paths) < 2) as progress:
         for path in paths:
             try:
@@ -246,25 +222,20 @@ def identify(
                 failed[str(path)] = str(error)
             progress.step()
     if as_json:
-        _print_json([answer.to_dict() for answer in answers])
+        show.as_json([answer.to_dict() for answer in answers])
     elif as_csv:
         sys.stdout.write(to_csv(answers))
     elif answers:
-        _console().print(_answer_table(answers))
+        show.answers(answers)
     _end(failed, nothing_done=not answers)
 
 
 @app.command()
 def models() -> None:
     """List every system with its exact number of parameters at 20 singers."""
-    from rich.table import Table
-
     from whosings.models import SYSTEMS, count_parameters, create
 
-    table = Table("system", "parameters at 20 singers")
-    for name in SYSTEMS:
-        table.add_row(name, f"{count_parameters(create(name, 20)):,}")
-    _console().print(table)
+    show.systems({name: count_parameters(create(name, 20)) for name in SYSTEMS})
 
 
 @app.command()
@@ -275,9 +246,9 @@ def demo(
     from whosings.evidence.demo import run_demo
 
     result = run_demo(out)
-    _show_metrics(result.metrics)
-    _console().print(_answer_table([result.identification]))
-    _console().print(f"Report: {_plain(str(result.report))}")
+    show.metrics(result.metrics)
+    show.answers([result.identification])
+    show.sentence(f"Report: {result.report}")
 
 
 def main() -> None:
@@ -301,106 +272,18 @@ def main() -> None:
         sys.exit(STOPPED)
 
 
-def _sound_files(given: list[Path]) -> tuple[list[Path], dict[str, str]]:
-    """Give the files named and the songs of folders named, without their stems, and why folders have none."""
-    from whosings.audio.decode import is_sound
-    from whosings.collection.layouts.folders import is_stem
+def _songs(given: list[Path]) -> tuple[list[Path], dict[str, str]]:
+    """Give the files named and the songs of folders named, and why folders have none."""
+    from whosings.collection.layouts.folders import songs_under
 
     files: list[Path] = []
     failed = {}
     for path in given:
-        if path.is_dir():
-            found = sorted(
-                file for file in path.rglob("*") if file.is_file() and is_sound(file) and not is_stem(file)
-            )
-            if not found:
-                failed[str(path)] = f"{path}: there are no sound files in this folder; name another."
-            files += found
-        else:
-            files.append(path)
+        found = songs_under(path) if path.is_dir() else [path]
+        if not found:
+            failed[str(path)] = f"{path}: there are no sound files in this folder; name another."
+        files += found
     return files, failed
-
-
-def _show_split(split: Split) -> None:
-    console = _console()
-    console.print(
-        f"Split {split.protocol}, seed {split.seed}: {len(split.singers)} singers; {len(split.train)} songs "
-        f"train, {len(split.validation)} validate, {len(split.test)} test ({split.sha256[:12]})."
-    )
-    for artist, reason in split.left_out.items():
-        console.print(f"[yellow]left out[/] {_plain(artist)}: {_plain(reason)}")
-    _show_warning(split.protocol)
-
-
-def _show_warning(protocol: str | None) -> None:
-    """Say what is wrong with figures of a protocol, where something is."""
-    from whosings.collection.splits import WARNINGS
-
-    if protocol in WARNINGS:
-        _console().print(f"[red]warning[/] {WARNINGS[protocol]}")
-
-
-def _show_metrics(metrics: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    table = Table("", "macro F1", "weighted F1", "accuracy", "n")
-    for level in ("window", "song"):
-        scores = metrics[level]
-        cells = []
-        for figure in ("f1_macro", "f1_weighted", "accuracy"):
-            low, high = scores["interval"][figure]
-            cells.append(f"{scores[figure]:.3f} ({low:.2f}-{high:.2f})")
-        table.add_row(level, *cells, str(scores["n"]))
-    _console().print(table)
-
-
-def _answer_table(answers: list[Identification]) -> Table:
-    from rich.table import Table
-
-    table = Table()
-    table.add_column("file", overflow="fold")
-    for heading in ("singer", "confidence", "runner-up"):
-        table.add_column(heading)
-    table.add_column("listen to", no_wrap=True)
-    names = Counter(Path(answer.file).name for answer in answers)
-    for answer in answers:
-        name = Path(answer.file).name
-        table.add_row(
-            _plain(name if names[name] == 1 else answer.file),
-            _plain(answer.singer),
-            f"{answer.confidence:.0%}",
-            f"{_plain(answer.runner_up)} {answer.runner_up_confidence:.0%}",
-            f"{_clock(answer.listen_from)} to {_clock(answer.listen_to)}",
-        )
-    return table
-
-
-def _clock(seconds: float) -> str:
-    """Give m:ss.s, or h:mm:ss.s from an hour on."""
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _plain(text: str) -> str:
-    """Keep brackets in names from being read as markup."""
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(soft_wrap=True, emoji=False)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def _fail(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from pathlib import Path
 
@@ -21,12 +20,16 @@ _TAGS = {
 }
 
 
-def is_stem(path: Path) -> bool:
-    """Say whether a file is by its name a stem of a song that lies whole beside it."""
-    match = _STEM.fullmatch(path.stem)
-    return match is not None and any(
-        other.stem == match["song"] for other in path.parent.glob(f"{glob.escape(match['song'])}.*")
-    )
+def songs_under(folder: Path) -> list[Path]:
+    """List the sound files under a folder in natural order, without stems of songs that lie beside them."""
+    paths = sound_files(folder, skipped=[])
+    songs = {(path.parent, path.stem) for path in paths}
+
+    def is_stem(path: Path) -> bool:
+        match = _STEM.fullmatch(path.stem)
+        return match is not None and (path.parent, match["song"]) in songs
+
+    return [path for path in paths if not is_stem(path)]
 
 
 def read_folders(root: Path) -> Scan:

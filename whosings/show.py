@@ -1,0 +1,137 @@
+"""What the command line shows: sentences and tables for people, JSON for programs, all on standard output."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from whosings.collection.catalogue import Collection
+    from whosings.collection.findings import Finding
+    from whosings.collection.splits import Split
+    from whosings.identify.ladder import Identification
+
+COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+def sentence(text: str) -> None:
+    """Print a sentence as it is: brackets in names are no markup."""
+    _console().print(_plain(text))
+
+
+def as_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def counted(number: int, what: str) -> str:
+    """Give `1 song` or `2 songs`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def findings(collection: Collection, found: Sequence[Finding]) -> None:
+    """Print what a collection holds, and what is wrong with it."""
+    tracks, artists = len(collection.tracks), len(collection.artists)
+    sentence(
+        f"{collection.root}: {counted(tracks, 'track')} by {counted(artists, 'artist')}, "
+        f"layout {collection.layout}."
+    )
+    for finding in found:
+        _labelled(finding.severity, COLOURS[finding.severity], finding.text)
+    if not found:
+        sentence("Nothing wrong was found.")
+
+
+def split(dealt: Split) -> None:
+    """Print the size of a split, whom it leaves out and why, and what is wrong with its protocol."""
+    sentence(
+        f"Split {dealt.protocol}, seed {dealt.seed}: {len(dealt.singers)} singers; {len(dealt.train)} songs "
+        f"train, {len(dealt.validation)} validate, {len(dealt.test)} test ({dealt.sha256[:12]})."
+    )
+    for artist, reason in dealt.left_out.items():
+        _labelled("left out", "yellow", f"{artist}: {reason}")
+    protocol_warning(dealt.protocol)
+
+
+def protocol_warning(protocol: str | None) -> None:
+    """Print what is wrong with figures of a protocol, where something is."""
+    from whosings.collection.splits import WARNINGS
+
+    if protocol in WARNINGS:
+        _labelled("warning", "red", WARNINGS[protocol])
+
+
+def metrics(figures: Mapping[str, Any]) -> None:
+    """Print the scores of windows and songs with their intervals."""
+    from rich.table import Table
+
+    table = Table("", "macro F1", "weighted F1", "accuracy", "n")
+    for level in ("window", "song"):
+        scores = figures[level]
+        cells = []
+        for figure in ("f1_macro", "f1_weighted", "accuracy"):
+            low, high = scores["interval"][figure]
+            cells.append(f"{scores[figure]:.3f} ({low:.2f}-{high:.2f})")
+        table.add_row(level, *cells, str(scores["n"]))
+    _console().print(table)
+
+
+def answers(given: Sequence[Identification]) -> None:
+    """Print a row for each identified file; files of one name are shown with their folders."""
+    from rich.table import Table
+
+    table = Table()
+    table.add_column("file", overflow="fold")
+    for heading in ("singer", "confidence", "runner-up"):
+        table.add_column(heading)
+    table.add_column("listen to", no_wrap=True)
+    names = Counter(Path(answer.file).name for answer in given)
+    for answer in given:
+        name = Path(answer.file).name
+        table.add_row(
+            _plain(name if names[name] == 1 else answer.file),
+            _plain(answer.singer),
+            f"{answer.confidence:.0%}",
+            f"{_plain(answer.runner_up)} {answer.runner_up_confidence:.0%}",
+            f"{clock(answer.listen_from)} to {clock(answer.listen_to)}",
+        )
+    _console().print(table)
+
+
+def systems(parameters: Mapping[str, int]) -> None:
+    """Print the systems with their numbers of parameters."""
+    from rich.table import Table
+
+    table = Table("system", "parameters at 20 singers")
+    for name, number in parameters.items():
+        table.add_row(name, f"{number:,}")
+    _console().print(table)
+
+
+def clock(seconds: float) -> str:
+    """Give m:ss.s, or h:mm:ss.s from an hour on."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def _labelled(label: str, colour: str, text: str) -> None:
+    _console().print(f"[{colour}]{label}[/] {_plain(text)}")
+
+
+def _plain(text: str) -> str:
+    """Keep brackets in names from being read as markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(soft_wrap=True, emoji=False)
