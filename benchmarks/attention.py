@@ -1,5 +1,5 @@
 """
-Is the attention alive? How far the attention map of trained runs differs between windows.
+Tell whether the attention is alive: how far the map of trained runs differs between windows.
 
     python benchmarks/attention.py RUN [RUN ...]
 
