@@ -192,7 +192,7 @@ def evaluate(
 
     result = evaluate_run(run, collection=collection, out=out)
     show.metrics(result.metrics)
-    show.protocol_warning(result.metrics["protocol"])
+    show.warning(result.metrics["warning"])
     show.sentence(f"Report: {result.report}")
     _end(result.metrics["failed"])
 

@@ -49,21 +49,21 @@ def findings(collection: Collection, found: Sequence[Finding]) -> None:
 
 def split(dealt: Split) -> None:
     """Print the size of a split, whom it leaves out and why, and what is wrong with its protocol."""
+    from whosings.collection.splits import WARNINGS
+
     sentence(
         f"Split {dealt.protocol}, seed {dealt.seed}: {len(dealt.singers)} singers; {len(dealt.train)} songs "
         f"train, {len(dealt.validation)} validate, {len(dealt.test)} test ({dealt.sha256[:12]})."
     )
     for artist, reason in dealt.left_out.items():
         _labelled("left out", "yellow", f"{artist}: {reason}")
-    protocol_warning(dealt.protocol)
+    warning(WARNINGS.get(dealt.protocol, ""))
 
 
-def protocol_warning(protocol: str | None) -> None:
-    """Print what is wrong with figures of a protocol, where something is."""
-    from whosings.collection.splits import WARNINGS
-
-    if protocol in WARNINGS:
-        _labelled("warning", "red", WARNINGS[protocol])
+def warning(text: str) -> None:
+    """Print what is wrong with figures; nothing where `text` is empty."""
+    if text:
+        _labelled("warning", "red", text)
 
 
 def metrics(figures: Mapping[str, Any]) -> None:

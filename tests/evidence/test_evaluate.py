@@ -16,6 +16,7 @@ from tests.collection.sounds import melody, write
 from tests.command import whosings as command
 from tests.evidence.runs import SINGERS, run_on, songs
 from whosings.audio import decode, logmel
+from whosings.collection.catalogue import open_collection
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import WARNINGS, Split
 from whosings.errors import WhosingsError
@@ -99,7 +100,16 @@ def test_metrics_keep_the_contract(home: Path, scored: Evaluation) -> None:
     assert metrics["seed"] == 0
     assert metrics["vote"] == load_model(home / "run")[1].vote
     assert metrics["failed"] == {}
-    assert (metrics["collection"], metrics["protocol"]) == ("songs", "kuo")
+    assert (metrics["collection"], metrics["protocol"], metrics["warning"]) == ("songs", "kuo", "")
+
+
+def test_songs_that_were_trained_on_are_scored_with_a_warning(home: Path, tmp_path: Path) -> None:
+    done = command("evaluate", home / "run", "--collection", home / "songs", "--out", tmp_path / "all")
+    assert done.status == 0
+    assert "what it remembers" in " ".join(done.out.split())
+    metrics = json.loads((tmp_path / "all" / "metrics.json").read_text())
+    assert metrics["song"]["n"] == len(open_collection(home / "songs").tracks)
+    assert "what it remembers" in (tmp_path / "all" / "report.html").read_text()
 
 
 def test_the_figures_are_those_worked_out_by_hand(home: Path, scored: Evaluation) -> None:
@@ -208,10 +218,6 @@ def empty(home: Path, run: Path, tmp_path: Path) -> list[object]:
     return [run, "--collection", tmp_path / "empty"]
 
 
-def trained_on(home: Path, run: Path, tmp_path: Path) -> list[object]:
-    return [run, "--collection", home / "songs"]
-
-
 def lost(home: Path, run: Path, tmp_path: Path) -> list[object]:
     arguments = json.loads((run / "run.json").read_text())["arguments"]
     change(run / "run.json", arguments={**arguments, "collection": str(tmp_path / "gone")})
@@ -248,7 +254,6 @@ def out_is_a_file(home: Path, run: Path, tmp_path: Path) -> list[object]:
         (strangers, "no artist here"),
         (nothing_readable, "no song could be scored"),
         (empty, "no usable songs"),
-        (trained_on, "trained on songs of this collection"),
         (lost, "no longer there"),
         (no_run, "not a trained model"),
         (no_record, "not a run folder"),

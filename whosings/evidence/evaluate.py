@@ -76,6 +76,7 @@ def evaluate(
         "system": card.system,
         "collection": name,
         "protocol": split.protocol if collection is None else None,
+        "warning": _warning(Path(arguments["collection"]), split, collection),
         "window_seconds": card.window_seconds,
         "source": card.source,
         "mix_db": card.mix_db,
@@ -103,7 +104,7 @@ def _tracks_to_score(
     trained_on: Path, split: Split, card: ModelCard, collection: Path | None
 ) -> tuple[Collection, list[Track]]:
     if collection is not None:
-        return _known_tracks(trained_on, card, collection)
+        return _known_tracks(card, collection)
     if not split.test:
         raise WhosingsError(
             f"This run's split ({split.protocol}) has no test songs; give other songs with --collection."
@@ -117,13 +118,8 @@ def _tracks_to_score(
     return opened, [opened.track(name) for name in split.test]
 
 
-def _known_tracks(trained_on: Path, card: ModelCard, collection: Path) -> tuple[Collection, list[Track]]:
+def _known_tracks(card: ModelCard, collection: Path) -> tuple[Collection, list[Track]]:
     """Give the tracks of a collection whose singers the model knows."""
-    if collection.resolve() == trained_on:
-        raise WhosingsError(
-            f"{collection}: the model was trained on songs of this collection; leave --collection out to "
-            "score its test songs alone."
-        )
     opened = open_collection(collection)
     known = [track for track in opened.tracks if track.artist in card.singers]
     if not known:
@@ -132,6 +128,18 @@ def _known_tracks(trained_on: Path, card: ModelCard, collection: Path) -> tuple[
             f"({_some(card.singers)}); give a collection of the same names."
         )
     return opened, known
+
+
+def _warning(trained_on: Path, split: Split, collection: Path | None) -> str:
+    """Say what is wrong with the figures; empty where nothing is known to be."""
+    if collection is None:
+        return WARNINGS.get(split.protocol, "")
+    if collection.resolve() == trained_on:
+        return (
+            "The model was trained on songs of this collection: such figures say what it remembers, not whom "
+            "it recognises."
+        )
+    return ""
 
 
 def _some(names: Sequence[str]) -> str:
@@ -160,8 +168,7 @@ def _write(
     images = _pictures(folder, run, songs, card)
     report = folder / REPORT
     intro = "" if about["protocol"] else "Every song of this collection by a singer that the model knows."
-    warning = WARNINGS.get(about["protocol"], "")
-    write_report(report, metrics=figures, songs=songs, images=images, intro=intro, warning=warning)
+    write_report(report, metrics=figures, songs=songs, images=images, intro=intro, warning=about["warning"])
     return Evaluation(figures, songs, report)
 
 
