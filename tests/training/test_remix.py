@@ -14,6 +14,7 @@ from whosings.collection.features import FeatureStore
 from whosings.collection.splits import make_split
 from whosings.collection.track import Source
 from whosings.errors import WhosingsError
+from whosings.training.recipe import load_recipe
 from whosings.training.run import train
 from whosings.training.windows import EpochSampler, RemixedWindows, _add_powers
 
@@ -101,3 +102,18 @@ def test_songs_without_stems_get_one_sentence(tmp_path: Path) -> None:
     collection = songs(tmp_path)
     with pytest.raises(WhosingsError, match="no vocal stem"):
         remixed(collection, store_in(tmp_path / "store"), 0.0)
+
+
+def test_levels_the_wrong_way_round_get_one_sentence() -> None:
+    with pytest.raises(WhosingsError, match="remix_db: .*lower level first"):
+        load_recipe("demo", ["remix_db=[9, 0]"])
+
+
+def test_a_stem_shorter_than_its_mix_is_taken_to_its_end(tmp_path: Path) -> None:
+    for number, singer in enumerate(SINGERS):
+        for album in range(3):
+            folder = tmp_path / singer / f"album {album}"
+            for name, seconds in (("song", 8.0), ("song.vocals", 4.0), ("song.accompaniment", 2.0)):
+                write(folder / f"{name}.flac", melody(10 * number + album, seconds))
+    windows = remixed(open_collection(tmp_path), store_in(tmp_path / "store"), 0.0)
+    assert all(window.log_mel.shape == (128, 94) for window in (windows[i] for i in range(len(windows))))

@@ -76,6 +76,13 @@ class Recipe(_Strict):
     precision: Literal["auto", "bf16", "32"] = "auto"
     counterfactual: CounterfactualRecipe = CounterfactualRecipe()
 
+    @field_validator("remix_db")
+    @classmethod
+    def _low_before_high(cls, levels: tuple[float, float] | None) -> tuple[float, float] | None:
+        if levels is not None and not levels[0] <= levels[1]:
+            raise ValueError("give the lower level first, such as [0, 9]")
+        return levels
+
     @field_validator("precision", mode="before")
     @classmethod
     def _precision_as_text(cls, value: Any) -> Any:

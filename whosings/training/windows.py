@@ -97,10 +97,15 @@ class RemixedWindows(WindowDataset):
         voice, band = (
             self.store.log_mel(track, Source(name)) for track, name in zip((track, other), STEMS, strict=True)
         )
-        place = int(random.integers(max(band.shape[1] - self.length, 0) + 1))
+        start = min(start, _last_start(voice, self.length))  # a stem may be shorter than its mix
+        place = int(random.integers(_last_start(band, self.length) + 1))
         gain = self._voice_db[track.id] - self._band_db[other.id] - random.uniform(*self.levels_db)
         mixed = _add_powers(cut(voice, start, self.length), cut(band, place, self.length) + gain)
         return Example(torch.from_numpy(mixed.astype(np.float32)), torch.tensor(singer))
+
+
+def _last_start(log_mel: np.ndarray, length: int) -> int:
+    return max(log_mel.shape[1] - length, 0)
 
 
 def _add_powers(a: np.ndarray, b: np.ndarray) -> np.ndarray:
