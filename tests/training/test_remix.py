@@ -105,7 +105,7 @@ def test_songs_without_stems_get_one_sentence(tmp_path: Path) -> None:
 
 
 def test_levels_the_wrong_way_round_get_one_sentence() -> None:
-    with pytest.raises(WhosingsError, match="remix_db: .*lower level first"):
+    with pytest.raises(WhosingsError, match=r"remix_db: .*lower level first"):
         load_recipe("demo", ["remix_db=[9, 0]"])
 
 
