@@ -50,8 +50,16 @@ def test_a_shipped_recipe_is_short_and_has_a_base(name: str) -> None:
     assert "base: " in text
 
 
-def test_the_lca_recipe_has_all_six_terms_in_two_steps() -> None:
-    recipe = load_recipe("crnn_fgnl_lca")
+def test_the_lca_recipe_keeps_the_order_that_its_authors_advise() -> None:
+    weights = load_recipe("crnn_fgnl_lca").counterfactual.weights
+    assert weights.effect == 1
+    assert weights.main > weights.cf > 0
+    assert weights.ent_cf > weights.ent_main > 0
+    assert weights.att > 0
+
+
+def test_the_released_recipe_has_all_six_terms_in_two_steps() -> None:
+    recipe = load_recipe("crnn_fgnl_lca_released")
     assert recipe.counterfactual.branch == "learned"
     assert recipe.counterfactual.dropout == 0.6
     weights = LossWeights(main=0.7, effect=1.0, cf=0.6, ent_cf=2.0, att=2.0, ent_main=1.5)
@@ -76,7 +84,7 @@ def test_a_recipe_includes_its_base_and_changes_what_it_names(tmp_path: Path) ->
 
 def test_overrides() -> None:
     recipe = load_recipe(
-        "crnn_fgnl_lca",
+        "crnn_fgnl_lca_released",
         ["learning_rate=1e-3", "counterfactual.weights.cf=0", "options.softmax_axis=queries", "epochs=3"],
     )
     assert (recipe.learning_rate, recipe.epochs) == (0.001, 3)
