@@ -207,3 +207,10 @@ def test_tracks_that_cannot_be_read_are_noted(run: Path, song: Path, tmp_path: P
     assert len(result.failed) == 1
     assert "none.wav" in next(iter(result.failed.values()))
     assert heard == ["song.flac", "none.wav"]
+
+
+def test_a_model_of_the_vocals_refuses_a_whole_song(run: Path, song: Path, tmp_path: Path) -> None:
+    network, card = load_model(run)
+    save_model(tmp_path, network, card.model_copy(update={"source": "vocals"}))
+    with pytest.raises(WhosingsError, match=r"song\.flac: this model hears vocals alone"):
+        whosings.load(tmp_path).identify(song)

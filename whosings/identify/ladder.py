@@ -18,6 +18,7 @@ from whosings.audio.units import FRAME_RATE
 from whosings.collection.features import FeatureStore
 from whosings.collection.track import Part, SoundFile, Source, Track
 from whosings.collection.windows import cut, window_frames, window_starts
+from whosings.errors import WhosingsError
 from whosings.identify.votes import VOTES
 from whosings.models.store import ModelCard, VoteName
 
@@ -153,7 +154,12 @@ class File2Identification:
         self.to_answer = LogProbabilities2Answer(card.singers, card.vote)
 
     def __call__(self, path: Path) -> Identification:
-        """Raises UnreadableSoundError where the file holds no readable sound."""
+        """Raises UnreadableSoundError for no readable sound, WhosingsError for a model of a stem."""
+        if self.card.source != "mix":
+            raise WhosingsError(
+                f"{path}: this model hears {self.card.source} alone, which a lone file does not hold apart; "
+                "use a model trained on the mix, or `whosings evaluate --collection` on songs with stems."
+            )
         # The log-mel goes through a file of its own, so that hours of sound need no more memory than minutes.
         with tempfile.TemporaryDirectory(prefix="whosings-") as folder:
             to_windows = Track2Windows(FeatureStore(Path(folder)), self.card.sound, self.card.window_seconds)
