@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import torch
 from torch import nn
 
-from whosings.audio.units import FRAME_RATE
 from whosings.collection.features import FeatureStore
 from whosings.collection.track import Track
 from whosings.evidence.gradcam import grad_cam
@@ -56,10 +54,8 @@ def explain(
     windows = Track2Windows(store, card.sound, card.window_seconds)(track)
     rows = Windows2LogProbabilities(network)(windows)
     answer = LogProbabilities2Answer(card.singers, card.vote)(rows)
-    with torch.enable_grad():
-        heat = song_heat(network, windows, card.singers.index(answer.singer))
+    heat = song_heat(network, windows, card.singers.index(answer.singer))
     song_picture(
         picture, np.asarray(windows.log_mel), heat, np.exp(rows), windows.start_seconds, card.singers, title
     )
-    start = float(windows.start_seconds[answer.best_window])
-    return Explanation(answer, start, min(start + card.window_seconds, windows.log_mel.shape[1] / FRAME_RATE))
+    return Explanation(answer, *windows.span(answer.best_window))

@@ -44,6 +44,12 @@ class Windows:
         seconds: np.ndarray = self.starts / FRAME_RATE
         return seconds
 
+    def span(self, index: int) -> tuple[float, float]:
+        """Give where a window begins and ends in the song, in seconds."""
+        start = int(self.starts[index])
+        stop = min(start + self.length, self.log_mel.shape[1])
+        return start / FRAME_RATE, stop / FRAME_RATE
+
     def batch(self, first: int, count: int = BATCH) -> torch.Tensor:
         """Give windows `first` to `first + count`: (at most count, 128, length)."""
         import numpy as np
@@ -165,16 +171,15 @@ class File2Identification:
             to_windows = Track2Windows(FeatureStore(Path(folder)), self.card.sound, self.card.window_seconds)
             windows = to_windows(lone_track(path))
             answer = self.to_answer(self.to_log_probabilities(windows))
-            frames = windows.log_mel.shape[1]
-        start = windows.starts[answer.best_window]
+            listen_from, listen_to = windows.span(answer.best_window)
         return Identification(
             file=str(path),
             singer=answer.singer,
             confidence=round(answer.confidence, 4),
             runner_up=answer.runner_up,
             runner_up_confidence=round(answer.runner_up_confidence, 4),
-            listen_from=round(float(start / FRAME_RATE), 2),
-            listen_to=round(float(min(start + windows.length, frames) / FRAME_RATE), 2),
+            listen_from=round(listen_from, 2),
+            listen_to=round(listen_to, 2),
             windows=len(windows.starts),
         )
 

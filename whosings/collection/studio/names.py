@@ -77,21 +77,20 @@ def singers(rng: np.random.Generator, female: list[bool]) -> list[str]:
 
 def titles(rng: np.random.Generator, count: int) -> list[str]:
     """Name `count` albums or songs, each once."""
-    pairs = [f"{quality} {thing}" for quality in _QUALITIES for thing in _THINGS]
-    order = rng.permutation(len(pairs))
-    names: list[str] = []
-    for index in range(count):
-        names.append(_numbered(pairs[order[index % len(pairs)]], names))
-    return names
+    return _drawn(rng, [f"{quality} {thing}" for quality in _QUALITIES for thing in _THINGS], count)
 
 
 def bands(rng: np.random.Generator, count: int) -> list[str]:
     """Name `count` bands, each once."""
-    pairs = [f"The {quality} {players}" for quality in _QUALITIES for players in _PLAYERS]
-    order = rng.permutation(len(pairs))
+    return _drawn(rng, [f"The {quality} {players}" for quality in _QUALITIES for players in _PLAYERS], count)
+
+
+def _drawn(rng: np.random.Generator, choice: list[str], count: int) -> list[str]:
+    """Draw `count` names from `choice`, numbered where it runs out."""
+    order = rng.permutation(len(choice))
     names: list[str] = []
     for index in range(count):
-        names.append(_numbered(pairs[order[index % len(pairs)]], names))
+        names.append(_numbered(choice[order[index % len(choice)]], names))
     return names
 
 
