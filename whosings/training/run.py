@@ -125,7 +125,7 @@ def _fit(
     with _quiet_libraries():
         trainer = L.Trainer(
             max_epochs=recipe.epochs,
-            precision=_precision(recipe),
+            precision=precision_of(recipe),
             callbacks=[history, *_checkpoints(out / CHECKPOINTS), *([] if quiet else [Monitor()])],
             logger=TensorBoardLogger(out, name="tensorboard", version=""),
             enable_model_summary=False,
@@ -183,7 +183,7 @@ def _checkpoints(folder: Path) -> Sequence[Callback]:
     return [best, last]
 
 
-def _precision(recipe: Recipe) -> Any:
+def precision_of(recipe: Recipe) -> Any:
     """Choose bf16 where the hardware multiplies it, single precision elsewhere."""
     if recipe.precision != "auto":
         return {"bf16": "bf16-mixed", "32": "32-true"}[recipe.precision]
