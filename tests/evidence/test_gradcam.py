@@ -4,6 +4,7 @@ from torch import nn
 from torch.nn import functional
 
 from whosings.evidence.gradcam import grad_cam
+from whosings.models import create
 
 
 class Signs(nn.Module):
@@ -86,6 +87,33 @@ def test_coarse_layer_is_brought_back_to_the_window(windows):
     assert heat.amax(dim=(1, 2)).tolist() == [1.0, 1.0]
 
 
+def test_a_network_that_hears_the_melody_is_explained_over_its_log_mel(windows):
+    class Hearing(nn.Module):
+        """Two singers by the log-mel, as `Signs`, both less likely where there is melody."""
+
+        def __init__(self):
+            super().__init__()
+            self.signs = Signs()
+
+        def forward(self, x):
+            return self.signs(x[:, 0]) - x[:, 1].sum(dim=(1, 2))[:, None]
+
+    network = Hearing()
+    heard = torch.stack([windows, torch.zeros_like(windows)], dim=1)
+    heat = grad_cam(network, network.signs.rectify, heard, 0)
+    assert heat.shape == (2, 128, 94)
+    torch.testing.assert_close(heat, grad_cam(network.signs, network.signs.rectify, windows, 0))
+
+
+@pytest.mark.parametrize("system", ["crnnm", "crnnm_fgnl"])
+def test_heat_of_the_networks_that_hear_the_melody(system, windows):
+    torch.manual_seed(0)
+    network = create(system, 3)
+    heat = grad_cam(network, network.cam_layer, torch.stack([windows, windows.clamp(0, 1)], dim=1))
+    assert heat.shape == (2, 128, 94)
+    assert heat.amax(dim=(1, 2)).tolist() == [1.0, 1.0]
+
+
 def test_nothing_to_find_stays_zero(windows):
     network = Signs()
     heat = grad_cam(network, network.rectify, torch.stack([windows[0].relu(), torch.zeros(128, 94)]), 1)
@@ -153,6 +181,8 @@ def test_misuse_is_told_and_leaves_no_hook(recurrent, windows):
         assert not layer._forward_hooks
     with pytest.raises(ValueError, match=r"B, 128, T"):
         grad_cam(recurrent, recurrent.norm, windows[0])
+    with pytest.raises(ValueError, match=r"B, 2, 128, T"):
+        grad_cam(recurrent, recurrent.norm, torch.stack([windows] * 3, dim=1))
     with pytest.raises(RuntimeError):
         grad_cam(recurrent, recurrent.norm, windows[:, :32])
     assert not recurrent.norm._forward_hooks

@@ -14,7 +14,7 @@ from tests.models.keras_weights import from_keras
 from tests.shared_data import golden
 from whosings.models.crnn_fgnl import CRNNFGNL
 from whosings.models.fgnl import FGNL, FGNLState, MoSE
-from whosings.models.layers import as_image
+from whosings.models.layers import as_image, as_sequence
 
 LENGTHS = (94, 157)
 
@@ -88,8 +88,7 @@ def test_attention_to_softmax(released: tuple[Mapping[str, np.ndarray], str], ax
     combined = network.fgnl.combine(state, attention)
     close(channels_last(combined - state.features), expected["o/Y"], tolerance)
     close(channels_last(combined), expected["o/Z"], tolerance)
-    sequence = network._sequence(state, attention)
-    first, _ = network.head.gru1(sequence)
+    first, _ = network.head.gru1(as_sequence(combined))
     close(first, expected["o/gru1"], 2e-5)
     close(network.embed(x), expected["o/gru2"], 2e-5)
     logits = network(x)

@@ -10,43 +10,44 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def grad_cam(network: nn.Module, layer: nn.Module, log_mel: Tensor, target: int | None = None) -> Tensor:
+def grad_cam(network: nn.Module, layer: nn.Module, windows: Tensor, target: int | None = None) -> Tensor:
     """
-    Heat (B, 128, T) over `log_mel` (B, 128, T), from 0 to 1: what spoke for the singer `target`.
+    Heat (B, 128, T) over the log-mel of `windows`, from 0 to 1: what spoke for the singer `target`.
 
-    `network` gives logits (B, S); `layer` is one of its layers, with activations (B, C, F', T'), usually
-    the last convolution. Without a `target` each window explains the singer it was given. Every window is
+    `windows` are log-mel (B, 128, T), or log-mel and melody (B, 2, 128, T). `network` gives logits (B, S);
+    `layer` is one of its layers over the log-mel, with activations (B, C, F', T'), usually the last
+    convolution. Without a `target` each window explains the singer it was given. Every window is
     divided by its own maximum; one where nothing spoke for the singer stays 0. The network runs in
     evaluation mode and is left as it was: mode, gradients, hooks. The heat is float32, on the device of
-    `log_mel`, and may be asked for under `torch.no_grad` and `torch.inference_mode` as well.
+    `windows`, and may be asked for under `torch.no_grad` and `torch.inference_mode` as well.
 
     Raises ValueError where a shape, the layer or the target does not fit.
     """
-    if log_mel.ndim != 3:
-        raise ValueError(f"Grad-CAM needs windows (B, 128, T), not {tuple(log_mel.shape)}.")
+    if windows.ndim != 3 and (windows.ndim != 4 or windows.shape[1] != 2):
+        raise ValueError(f"Grad-CAM needs windows (B, 128, T) or (B, 2, 128, T), not {tuple(windows.shape)}.")
     if all(module is not layer for module in network.modules()):
         raise ValueError("The layer to explain is not part of the network.")
     with torch.inference_mode(False), torch.enable_grad():
-        activation, gradient = _activation_and_gradient(network, layer, log_mel, target)
+        activation, gradient = _activation_and_gradient(network, layer, windows, target)
         weights = gradient.float().mean(dim=(2, 3), keepdim=True)
         heat = (weights * activation.detach().float()).sum(dim=1, keepdim=True).relu()
-        heat = functional.interpolate(heat, size=log_mel.shape[1:], mode="bilinear", align_corners=False)
+        heat = functional.interpolate(heat, size=windows.shape[-2:], mode="bilinear", align_corners=False)
         peak = heat.amax(dim=(2, 3), keepdim=True)
         return (heat / torch.where(peak > 0, peak, 1.0))[:, 0]
 
 
 def _activation_and_gradient(
-    network: nn.Module, layer: nn.Module, log_mel: Tensor, target: int | None
+    network: nn.Module, layer: nn.Module, windows: Tensor, target: int | None
 ) -> tuple[Tensor, Tensor]:
     """Run `network` forward and back: what `layer` gave, and the gradient of the target logits by it."""
     seen: list[Tensor] = []
     # a fresh leaf that needs a gradient: the graph exists even where all weights are frozen
-    windows = log_mel.detach().clone().requires_grad_()
+    leaf = windows.detach().clone().requires_grad_()
     # cuDNN refuses to go back through a recurrent layer in evaluation mode
     with _evaluating(network), torch.backends.cudnn.flags(enabled=False):
         handle = layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
         try:
-            logits = network(windows)
+            logits = network(leaf)
         finally:
             handle.remove()
         if len(seen) != 1 or not isinstance(seen[0], Tensor) or seen[0].ndim != 4:

@@ -2,85 +2,82 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast, get_args
 
 import torch
-from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
 from whosings.audio.units import N_MELS
-from whosings.models.fgnl import FGNL, FGNLState, MoSE, SoftmaxAxis
-from whosings.models.layers import (
-    CONV_CHANNELS,
-    ConvBlock,
-    MelNorm,
-    RecurrentHead,
-    as_image,
-    initialise_as_keras,
-    prepare,
-)
+from whosings.models.fgnl import FGNL, SE, FGNLState, MoSE, SoftmaxAxis
+from whosings.models.layers import RecurrentHead, as_sequence, initialise_as_keras, prepare
+from whosings.models.stack import SingerNetwork
 
-POOLS = (None, (2, 2), (2, 2), (2, 2))  # (frequency, time)
+Scheme = Literal["mose", "se"]
 
 
-class CRNNFGNL(nn.Module):
+class CRNNFGNL(SingerNetwork):
     """
     CRNN_FGNL of 584,141 parameters at 20 singers, an `AttentionNetwork` of `whosings.lca`.
 
     Args:
         num_singers: classes.
         softmax_axis: `keys` (attention that learns) or `queries` (as released, dead).
-        channel_denominator: 128 / this = reduced channels = rolls = numbers in the attention map.
+        channel_denominator: channels of the maps / this = reduced channels = rolls.
+        gaussian: whether the projections are smoothed.
+        scheme: what gives the attention map: `mose`, a number for each roll, or `se`, one for each channel
+            of each roll.
+
+    Raises ValueError for an option of another value.
 
     """
 
-    def __init__(self, num_singers: int, softmax_axis: SoftmaxAxis = "keys", channel_denominator: int = 32):
+    pools = (None, (2, 2), (2, 2), (2, 2))
+
+    def __init__(
+        self,
+        num_singers: int,
+        softmax_axis: SoftmaxAxis = "keys",
+        channel_denominator: int = 32,
+        gaussian: bool = True,
+        scheme: Scheme = "mose",
+    ):
         super().__init__()
-        self.norm = MelNorm(N_MELS)
-        channels = (1, *CONV_CHANNELS)
-        self.blocks = nn.ModuleList(
-            ConvBlock(channels[i], channels[i + 1], pool) for i, pool in enumerate(POOLS)
-        )
-        self.fgnl = FGNL(CONV_CHANNELS[-1], channel_denominator, softmax_axis)
+        if scheme not in get_args(Scheme):
+            raise ValueError(f"scheme is one of {get_args(Scheme)}, not {scheme!r}")
+        self.scheme = scheme
+        self.fgnl = FGNL(self.channels, channel_denominator, softmax_axis, gaussian)
         self.attention = self.new_attention()
-        self.head = RecurrentHead(CONV_CHANNELS[-1] * (N_MELS // 8), num_singers)
+        self.head = RecurrentHead(self.channels * (N_MELS // 8), num_singers)
         prepare(self)
 
-    @property
-    def cam_layer(self) -> nn.Module:
-        """The layer whose activations Grad-CAM reads."""
-        return cast(nn.Module, cast(ConvBlock, self.blocks[-1]).norm)
-
-    def new_attention(self) -> MoSE:
-        """Give a fresh MoSE; the counterfactual branch is a second one (figure 3, orange)."""
-        attention = MoSE()
+    def new_attention(self) -> MoSE | SE:
+        """Give a fresh MoSE or SE; the counterfactual branch is a second one (figure 3, orange)."""
+        attention = MoSE() if self.scheme == "mose" else SE(self.fgnl.rolls**2)
         initialise_as_keras(attention)
         return attention
 
-    def encode(self, log_mel: Tensor) -> FGNLState:
-        """Give block 4's features and the non-local responses: (B, 128, T) in dB -> state."""
-        x = as_image(self.norm(log_mel))
-        block1, block2, block3, block4 = self.blocks
-        third = block3(block2(block1(x)))
-        fourth = block4(third)
+    def encode(self, windows: Tensor) -> FGNLState:
+        """Give block 4's maps and the non-local responses of windows."""
+        third, fourth = self.joined_maps(windows)
         # The module is small and its softmax is unscaled: single precision costs nothing here.
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(windows.device.type, enabled=False):
             return self.fgnl.respond(fourth.float(), third.float())
 
     def decode(self, state: FGNLState, attention: Tensor, dropout: Tensor | None = None) -> Tensor:
-        """Weigh the responses by `attention` (B, rolls) and classify: logits (B, singers)."""
-        return cast(Tensor, self.head(self._sequence(state, attention), dropout))
+        """Weigh the responses by `attention`, (B, rolls) or (B, rolls, c), and classify: (B, singers)."""
+        return cast(Tensor, self.head(as_sequence(self.fgnl.combine(state, attention)), dropout))
 
-    def forward(self, log_mel: Tensor) -> Tensor:
-        """Classify windows: (B, 128, T) in dB -> logits (B, singers)."""
-        state = self.encode(log_mel)
-        return self.decode(state, self.attention(state))
+    def sequence(self, windows: Tensor) -> Tensor:
+        """Give what the GRUs read, (B, T // 8, 16 * channels)."""
+        state = self.encode(windows)
+        return as_sequence(self.fgnl.combine(state, self.attention(state)))
 
-    def embed(self, log_mel: Tensor) -> Tensor:
-        """Give an embedding a window: (B, 128, T) in dB -> (B, 32)."""
-        state = self.encode(log_mel)
-        return self.head.embed(self._sequence(state, self.attention(state)))
 
-    def _sequence(self, state: FGNLState, attention: Tensor) -> Tensor:
-        """What the GRUs read: (B, T // 8, 2048), frequency major."""
-        return rearrange(self.fgnl.combine(state, attention), "b c f t -> b t (f c)")
+class CRNNMFGNL(CRNNFGNL):
+    """
+    CRNNM_FGNL (Kuo et al. 2021) of 1,175,381 parameters at 20 singers: a second stack hears the melody.
+
+    One module attends over the joined maps: 256 channels, so 8 reduced channels and 8 rolls.
+    """
+
+    hears_melody = True

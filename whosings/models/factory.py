@@ -3,30 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 from whosings.errors import WhosingsError
-from whosings.models.crnn import CRNN
-from whosings.models.crnn_fgnl import CRNNFGNL
+from whosings.models.crnn import CRNN, CRNNM, CRNNLarge
+from whosings.models.crnn_fgnl import CRNNFGNL, CRNNMFGNL
+from whosings.models.crnn_nl import CRNNNL
 
-SYSTEMS: dict[str, Callable[..., nn.Module]] = {"crnn": CRNN, "crnn_fgnl": CRNNFGNL}
-"""Systems by name; each is called with the number of singers and its own options."""
+
+@dataclass(frozen=True)
+class System:
+    """A system that can be created by name."""
+
+    build: Callable[..., nn.Module]
+    """called with the number of singers and the system's own options"""
+    about: str
+    """a few words and the source"""
+    hears_melody: bool = False
+    """whether its windows are (B, 2, 128, T), log-mel and melody, in place of (B, 128, T)"""
+
+
+SYSTEMS: dict[str, System] = {
+    "crnn": System(CRNN, "four convolution blocks and two GRUs (Nasrullah & Zhao 2019)"),
+    "crnn_large": System(CRNNLarge, "CRNN as large as CRNN_FGNL, without attention (Kuo et al. 2021)"),
+    "crnnm": System(CRNNM, "CRNN that hears the melody as well (Hsieh et al. 2020)", hears_melody=True),
+    "crnn_fgnl": System(CRNNFGNL, "CRNN with fully generalized non-local attention (Kuo et al. 2021)"),
+    "crnnm_fgnl": System(
+        CRNNMFGNL, "CRNN_FGNL that hears the melody as well (Kuo et al. 2021)", hears_melody=True
+    ),
+    "crnn_nl": System(CRNNNL, "CRNN_FGNL with a plain non-local block (Wang et al. 2018)"),
+    "crnn_fgnl_se": System(
+        partial(CRNNFGNL, scheme="se"), "CRNN_FGNL with squeeze-and-excitation for MoSE (Hu et al. 2018)"
+    ),
+    "crnn_fgnl_no_gaussian": System(
+        partial(CRNNFGNL, gaussian=False), "CRNN_FGNL without Gaussian smoothing (Kuo et al. 2021)"
+    ),
+}
+"""Systems by name."""
 
 
 def create(name: str, num_singers: int, **options: Any) -> nn.Module:
     """
-    Give a freshly initialised system: (B, 128, T) log-mel in dB -> logits (B, num_singers).
+    Give a freshly initialised system: windows, (B, 128, T) or (B, 2, 128, T) -> logits (B, num_singers).
 
     Raises WhosingsError for an unknown name or option.
     """
+    system = find_system(name)
+    try:
+        return system.build(num_singers, **options)
+    except (TypeError, ValueError) as error:
+        raise WhosingsError(f"The system {name!r} does not take these options: {error}.") from None
+
+
+def find_system(name: str) -> System:
+    """Give the system of that name; raises WhosingsError where there is none."""
     if name not in SYSTEMS:
         raise WhosingsError(f"There is no system named {name!r}; choose one of {', '.join(SYSTEMS)}.")
-    try:
-        return SYSTEMS[name](num_singers, **options)
-    except TypeError as error:
-        raise WhosingsError(f"The system {name!r} does not take these options: {error}.") from None
+    return SYSTEMS[name]
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -36,3 +73,10 @@ def count_parameters(network: nn.Module) -> int:
         for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     )
+
+
+def attention_parameters(network: nn.Module) -> int | None:
+    """Count what a learned counterfactual branch adds in training; None where there is no attention map."""
+    if not hasattr(network, "new_attention"):
+        return None
+    return count_parameters(network.new_attention())  # type: ignore[operator]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ SoftmaxAxis = Literal["keys", "queries"]
 GAUSSIAN_TAPS = 5
 GAUSSIAN_SIGMA = 0.707
 MOSE_UNITS = 16
+SE_REDUCTION = 4
 
 
 def gaussian_kernel() -> Tensor:
@@ -24,19 +25,29 @@ def gaussian_kernel() -> Tensor:
     return torch.outer(taps, taps).float()
 
 
-class SmoothedProjection(nn.Module):
-    """A 1x1 convolution, then fixed Gaussian smoothing of each channel: (B, C, F, T) -> (B, F*T, c)."""
+class Projection(nn.Module):
+    """
+    A 1x1 convolution, flattened over positions: (B, C, F, T) -> (B, F*T, c).
 
-    def __init__(self, inputs: int, outputs: int):
+    Args:
+        inputs: channels C.
+        outputs: channels c.
+        gaussian: whether fixed Gaussian smoothing of each channel follows.
+
+    """
+
+    def __init__(self, inputs: int, outputs: int, gaussian: bool = True):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel_size=1)
-        self.register_buffer("gaussian", gaussian_kernel().repeat(outputs, 1, 1, 1))
+        self.gaussian: Tensor | None
+        self.register_buffer("gaussian", gaussian_kernel().repeat(outputs, 1, 1, 1) if gaussian else None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Project, smooth and flatten; a position is frequency * T + time."""
-        kernel = cast(Tensor, self.gaussian)
-        smooth = F.conv2d(self.conv(x), kernel, padding=GAUSSIAN_TAPS // 2, groups=len(kernel))
-        return rearrange(smooth, "b c f t -> b (f t) c")
+        x = self.conv(x)
+        if self.gaussian is not None:
+            x = F.conv2d(x, self.gaussian, padding=GAUSSIAN_TAPS // 2, groups=len(self.gaussian))
+        return rearrange(x, "b c f t -> b (f t) c")
 
 
 class FGNLState(NamedTuple):
@@ -62,6 +73,29 @@ class MoSE(nn.Module):
         return cast(Tensor, self.excite(F.relu(self.squeeze(pooled))).squeeze(-1).softmax(dim=-1))
 
 
+class SE(nn.Module):
+    """
+    Squeeze-and-excitation (Hu et al. 2018) in place of MoSE: 0 to 1 for each channel of each roll.
+
+    The original's usual reduction of 16 would leave a single unit for 16 channels; here it is 4.
+
+    Args:
+        channels: rolls * c.
+
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        units = max(1, channels // SE_REDUCTION)
+        self.squeeze = nn.Linear(channels, units)
+        self.excite = nn.Linear(units, channels)
+
+    def forward(self, state: FGNLState) -> Tensor:
+        """Pool each channel of each roll over positions and weigh them: (B, rolls, c)."""
+        pooled = state.responses.mean(dim=2)
+        return cast(Tensor, self.excite(F.relu(self.squeeze(pooled.flatten(1)))).sigmoid().view_as(pooled))
+
+
 class FGNL(nn.Module):
     """
     Attention of block 4's positions to those of blocks 4 and 3, for every roll of the reduced channels.
@@ -74,17 +108,30 @@ class FGNL(nn.Module):
         channels: channels of both feature maps.
         denominator: channels / reduced channels; the number of reduced channels is also that of the rolls.
         softmax_axis: `keys`, or `queries` as released.
+        gaussian: whether theta, phi and g are smoothed.
+
+    Raises ValueError for another axis, or a denominator that does not divide the channels.
 
     """
 
-    def __init__(self, channels: int, denominator: int = 32, softmax_axis: SoftmaxAxis = "keys"):
+    def __init__(
+        self,
+        channels: int,
+        denominator: int = 32,
+        softmax_axis: SoftmaxAxis = "keys",
+        gaussian: bool = True,
+    ):
         super().__init__()
+        if softmax_axis not in get_args(SoftmaxAxis):
+            raise ValueError(f"softmax_axis is one of {get_args(SoftmaxAxis)}, not {softmax_axis!r}")
+        if denominator < 1 or channels % denominator:
+            raise ValueError(f"{channels} channels cannot be divided by {denominator}")
         reduced = channels // denominator
         self.rolls = reduced
         self.softmax_axis = softmax_axis
-        self.theta = SmoothedProjection(channels, reduced)
-        self.phi4, self.phi3 = SmoothedProjection(channels, reduced), SmoothedProjection(channels, reduced)
-        self.g4, self.g3 = SmoothedProjection(channels, reduced), SmoothedProjection(channels, reduced)
+        self.theta = Projection(channels, reduced, gaussian)
+        self.phi4, self.phi3 = (Projection(channels, reduced, gaussian) for _ in range(2))
+        self.g4, self.g3 = (Projection(channels, reduced, gaussian) for _ in range(2))
         self.out = nn.Linear(reduced * reduced, channels)
 
     def respond(self, block4: Tensor, block3: Tensor) -> FGNLState:
@@ -106,8 +153,12 @@ class FGNL(nn.Module):
         return rearrange(out, "b 1 (k q) c -> b k q c", k=self.rolls)
 
     def combine(self, state: FGNLState, attention: Tensor) -> Tensor:
-        """Weigh the responses by `attention` (B, rolls), join them and add the features: (B, C, F, T)."""
-        weighed = state.responses * attention[:, :, None, None]
+        """
+        Weigh the responses, join them and add the features: (B, C, F, T).
+
+        `attention` is (B, rolls), or (B, rolls, c) with a weight for each channel.
+        """
+        weighed = state.responses * rearrange(attention, "b k ... -> b k 1 (...)")
         joined = self.out(rearrange(weighed, "b k q c -> b q (c k)"))
         height = state.features.shape[2]
         return state.features + rearrange(joined, "b (f t) c -> b c f t", f=height)

@@ -6,6 +6,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from whosings.lca import row_dropout
@@ -14,7 +15,6 @@ BN_EPSILON = 1e-3  # Keras
 BN_MOMENTUM = 0.01  # share of the new batch; Keras calls it 0.99
 CONV_DROPOUT = 0.1
 HEAD_DROPOUT = 0.3
-CONV_CHANNELS = (64, 128, 128, 128)
 GRU_UNITS = 32
 
 
@@ -83,6 +83,11 @@ def prepare(network: nn.Module) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def as_image(log_mel: Tensor) -> Tensor:
+def as_image(spectrogram: Tensor) -> Tensor:
     """Give (B, bands, T) as a one-channel image (B, 1, bands, T), channels last for quick convolutions."""
-    return log_mel.unsqueeze(1).contiguous(memory_format=torch.channels_last)
+    return spectrogram.unsqueeze(1).contiguous(memory_format=torch.channels_last)
+
+
+def as_sequence(maps: Tensor) -> Tensor:
+    """Give maps (B, C, F, T) as a sequence (B, T, F * C), frequency major."""
+    return rearrange(maps, "b c f t -> b t (f c)")

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from whosings.collection.track import Source, SourceName
+from whosings.collection.track import SeparatorName, Source, SourceName
 from whosings.errors import WhosingsError
 from whosings.files import read_json, replacing, write_json
 from whosings.models.factory import create
@@ -33,12 +33,13 @@ class ModelCard(BaseModel):
     window_seconds: int
     source: SourceName = "mix"
     mix_db: float | None = None
+    separator: SeparatorName = "stems"
     vote: VoteName = "mean_log_probability"
 
     @property
     def sound(self) -> Source:
         """The sound that the model listens to."""
-        return Source(self.source, self.mix_db)
+        return Source(self.source, self.mix_db, self.separator)
 
 
 def save_model(folder: Path, network: nn.Module, card: ModelCard) -> None:
