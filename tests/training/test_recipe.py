@@ -8,7 +8,7 @@ import whosings.training
 from whosings.errors import WhosingsError
 from whosings.lca import LossWeights
 from whosings.models import SYSTEMS
-from whosings.training.recipe import load_recipe, recipe_names
+from whosings.training.recipe import load_recipe, recipe_names, write_recipe
 
 FOLDER = Path(whosings.training.__file__).parent / "recipes"
 BASE = "crnn"
@@ -162,3 +162,30 @@ def test_a_recipe_file_that_is_no_text(tmp_path: Path) -> None:
 
 def test_an_empty_recipe(tmp_path: Path) -> None:
     assert "system" in sentence(written(tmp_path / "mine.yaml", ""))
+
+
+@pytest.mark.parametrize("base", [None, "crnn", "crnn_fgnl_lca"])
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_written_recipe_is_the_recipe(tmp_path: Path, name: str, base: str | None) -> None:
+    recipe = load_recipe(name, ["adam_epsilon=1e-9", "precision=32", "remix_db=[0, 9]"])
+    write_recipe(tmp_path / "mine.yaml", recipe, base, "chosen: by ear\nand {by} hand")
+    assert load_recipe(str(tmp_path / "mine.yaml")) == recipe
+    text = (tmp_path / "mine.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# chosen: by ear\n# and {by} hand\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
+
+
+def test_a_recipe_written_on_its_base_is_short_and_has_all_six_weights(tmp_path: Path) -> None:
+    recipe = load_recipe("crnn_fgnl_lca", ["counterfactual.weights.att=0.5", "epochs=5"])
+    write_recipe(tmp_path / "mine.yaml", recipe, "crnn_fgnl_lca")
+    assert (tmp_path / "mine.yaml").read_text(encoding="utf-8") == (
+        "base: crnn_fgnl_lca\nepochs: 5\ncounterfactual:\n"
+        "  weights: {main: 1.0, effect: 1.0, cf: 0.5, ent_cf: 0.2, att: 0.5, ent_main: 0.05}\n"
+    )
+
+
+def test_a_recipe_without_an_option_of_its_base_is_written_whole(tmp_path: Path) -> None:
+    recipe = load_recipe("crnn_fgnl_lca")
+    write_recipe(tmp_path / "mine.yaml", recipe, "crnn_fgnl_lca_queries")
+    assert load_recipe(str(tmp_path / "mine.yaml")) == recipe
+    assert "base" not in (tmp_path / "mine.yaml").read_text(encoding="utf-8")

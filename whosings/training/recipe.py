@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from whosings.errors import WhosingsError
+from whosings.files import write_text
 from whosings.lca import BranchKind, Effect, LossWeights, TwoStepSchedule
 
 
@@ -110,6 +111,36 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         wrong = error.errors()[0]
         key = ".".join(str(part) for part in wrong["loc"])
         raise WhosingsError(f"Recipe {name}: {key}: {wrong['msg']}.") from None
+
+
+def write_recipe(path: Path, recipe: Recipe, base: str | None = None, comment: str = "") -> None:
+    """
+    Write a recipe that `load_recipe` gives back, below `comment` (lines without their #).
+
+    With `base`, the name of a recipe, the file holds what differs from it and, where there is a
+    counterfactual branch, all six weights; without one, or where it has an option too many, everything.
+    """
+    settings = recipe.model_dump(mode="json")
+    if base is not None:
+        of_base = load_recipe(base).model_dump(mode="json")
+        changes = _changes(of_base, settings)
+        if recipe.counterfactual.branch != "none":
+            changes.setdefault("counterfactual", {})["weights"] = settings["counterfactual"]["weights"]
+        if _merge(of_base, changes) == settings:
+            settings = {"base": base, **changes}
+    lines = "".join(f"# {line}\n" for line in comment.splitlines())
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+    write_text(path, lines + text)
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what `_merge` needs to turn `old` into `new`, but for keys that only `old` has."""
+    changes = {}
+    for key, value in new.items():
+        if key not in old or old[key] != value:
+            both = isinstance(value, dict) and isinstance(old.get(key), dict)
+            changes[key] = _changes(old[key], value) if both else value
+    return changes
 
 
 def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
