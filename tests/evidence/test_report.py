@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from whosings.errors import WhosingsError
-from whosings.evidence.report import SongRow, SongStory, write_report
+from whosings.evidence.answers import SongRow
+from whosings.evidence.report import SongStory, write_report
 
 ODD = "<b>&\"'"
 PNG = base64.b64decode(

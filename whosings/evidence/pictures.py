@@ -19,6 +19,7 @@ from whosings.evidence.metrics import ReliabilityBin, calibration_error
 
 MOST_NUMBERS = 30  # singers up to which a confusion matrix shows its counts
 MOST_ROWS = 9  # of a song's ribbon; where more singers win a window, the last row holds the rarest
+MOST_COLUMNS = 4000  # of a spectrogram, more than its pixels; matplotlib would need 1 GB for an hour
 MEL_TICKS = (250, 500, 1000, 2000, 4000)  # Hz
 
 
@@ -122,11 +123,19 @@ def song_picture(
         lower.set(xlim=(0, seconds), xlabel="seconds")
 
 
+def pooled(values: np.ndarray, step: int) -> np.ndarray:
+    """Keep the largest of every `step` columns of `values` (rows, columns)."""
+    largest: np.ndarray = np.maximum.reduceat(values, np.arange(0, values.shape[1], step), axis=1)
+    return largest
+
+
 def _spectrogram(
     figure: Figure, axes: Axes, log_mel: np.ndarray, heat: np.ndarray | None, seconds: float
 ) -> None:
     """Draw dB in grey and the heat as a translucent colour over it."""
-    extent = (0, seconds, -0.5, N_MELS - 0.5)
+    step = -(-log_mel.shape[1] // MOST_COLUMNS)  # frames to a column
+    log_mel, heat = pooled(log_mel, step), None if heat is None else pooled(heat, step)
+    extent = (0, max(seconds, log_mel.shape[1] * step / FRAME_RATE), -0.5, N_MELS - 0.5)
     loudest = float(log_mel.max())
     image = axes.imshow(
         log_mel, cmap="Greys", vmin=loudest - 80, vmax=loudest, origin="lower", aspect="auto", extent=extent

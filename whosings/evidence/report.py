@@ -8,23 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from whosings.evidence.answers import SongRow
 from whosings.files import write_text
-
-
-@dataclass(frozen=True)
-class SongRow:
-    """A scored song: who sings it and what the model answered, with its score in the vote."""
-
-    track: str
-    singer: str
-    answer: str
-    confidence: float
-    runner_up: str
-
-    @property
-    def right(self) -> bool:
-        """Whether the answer is the singer."""
-        return self.answer == self.singer
 
 
 @dataclass(frozen=True)
@@ -59,16 +44,9 @@ def write_report(
 
     Raises WhosingsError where `path` cannot be written.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("whosings.evidence"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    environment.filters["embedded"] = _embedded
-    page = environment.get_template("report.html").render(
+    write_page(
+        path,
+        "report.html",
         title=title or f"{metrics['system']} on {metrics['collection']}",
         intro=intro,
         warning=warning,
@@ -77,9 +55,27 @@ def write_report(
         images=images,
         story=story,
     )
-    write_text(path, page)
 
 
-def _embedded(picture: Path) -> str:
-    """Give a PNG as an address that holds it."""
-    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode("ascii")
+def write_page(path: Path, template: str, /, **values: Any) -> None:
+    """
+    Fill a template of this room with `values`, escaped, and write the page whole or not at all.
+
+    The filter `embedded` gives a PNG on disk as an address that holds it. Raises WhosingsError where `path`
+    cannot be written.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("whosings.evidence"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.filters["embedded"] = lambda picture: data_address(picture.read_bytes(), "image/png")
+    write_text(path, environment.get_template(template).render(**values))
+
+
+def data_address(content: bytes, kind: str) -> str:
+    """Give an address that holds `content` of the media type `kind`, such as image/png."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
