@@ -30,7 +30,7 @@ def attention_maps(run: Path) -> torch.Tensor:
     network, card = load_model(run)
     attending: Any = network
     collection = open_collection(Path(read_record(run)["arguments"]["collection"]))
-    to_windows = Track2Windows(FeatureStore(default_cache()), card.sound, card.window_seconds)
+    to_windows = Track2Windows(FeatureStore(default_cache()), card)
     maps = []
     with torch.inference_mode():
         for name in Split.load(run / SPLIT).test:

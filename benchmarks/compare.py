@@ -28,7 +28,7 @@ def answers(run: Path, split: Split) -> dict[str, tuple[list[str], str]]:
     """Give, for each test song, the answers of its windows and the answer of its vote."""
     network, card = load_model(run)
     collection = open_collection(Path(read_record(run)["arguments"]["collection"]))
-    to_windows = Track2Windows(FeatureStore(default_cache()), card.sound, card.window_seconds)
+    to_windows = Track2Windows(FeatureStore(default_cache()), card)
     to_rows, to_answer = (
         Windows2LogProbabilities(network),
         LogProbabilities2Answer(card.singers, card.vote),

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from whosings import show
 from whosings.errors import WhosingsError
+
+if TYPE_CHECKING:
+    from whosings.collection.track import SeparatorName
+    from whosings.training.record import Training
 
 
 class _StoppedError(Exception):
@@ -51,8 +56,53 @@ class SourceChoice(StrEnum):
     accompaniment = "accompaniment"
 
 
+class SeparatorChoice(StrEnum):
+    """Where vocals and accompaniment come from."""
+
+    spleeter = "spleeter"
+    openunmix = "openunmix"
+    demucs = "demucs"
+    stems = "stems"
+
+
+class BranchChoice(StrEnum):
+    """Which branch of a network is scored."""
+
+    main = "main"
+    counterfactual = "counterfactual"
+
+
+class PaperChoice(StrEnum):
+    """What can be reproduced."""
+
+    table1 = "table1"
+    table2 = "table2"
+    table3 = "table3"
+    table4 = "table4"
+    figure1 = "figure1"
+    figure4 = "figure4"
+
+
 CollectionPath = Annotated[Path, typer.Argument(help="A folder of songs, or a CSV manifest.")]
 RunPath = Annotated[Path, typer.Argument(help="A run folder written by 'whosings train'.")]
+WindowOption = Annotated[int, typer.Option(min=1, help="Window length in seconds; published: 3, 5, 10.")]
+SplitOption = Annotated[
+    Path | None, typer.Option(help="A split file; without it a kuo split of the seed is drawn.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="What weights and order depend on.")]
+SourceOption = Annotated[SourceChoice, typer.Option(help="What is heard.")]
+SeparatorOption = Annotated[
+    SeparatorChoice | None,
+    typer.Option(help="What takes mixes apart; stems: the collection's own. Else spleeter, where needed."),
+]
+MixOption = Annotated[float | None, typer.Option(help="Mix stems with the voice this many dB over the band.")]
+EpochsOption = Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Change the recipe, such as learning_rate=0.001.")
+]
+HoursOption = Annotated[
+    float | None, typer.Option(min=0, help="Begin nothing that would end later than this.")
+]
 
 
 @data.command("check")
@@ -134,35 +184,23 @@ def train(
     collection: CollectionPath,
     out: Annotated[Path, typer.Option(help="The run folder; an interrupted run in it goes on.")],
     recipe: Annotated[str, typer.Option(help="A recipe's name or a .yaml file.")] = "crnn_fgnl_lca",
-    window: Annotated[int, typer.Option(min=1, help="Window length in seconds; published: 3, 5, 10.")] = 5,
-    split: Annotated[
-        Path | None, typer.Option(help="A split file; without it a kuo split of the seed is drawn.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="What weights and order depend on.")] = 0,
-    source: Annotated[SourceChoice, typer.Option(help="What is heard.")] = SourceChoice.mix,
-    mix_db: Annotated[
-        float | None, typer.Option(help="Mix stems with the voice this many dB over the band.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Change the recipe, such as learning_rate=0.001.")
-    ] = None,
+    window: WindowOption = 5,
+    split: SplitOption = None,
+    seed: SeedOption = 0,
+    source: SourceOption = SourceChoice.mix,
+    separator: SeparatorOption = None,
+    mix_db: MixOption = None,
+    epochs: EpochsOption = None,
+    overrides: SetOption = None,
 ) -> None:
     """Train a model; choose its best epoch and its vote on validation songs."""
-    from whosings.collection.catalogue import open_collection
     from whosings.collection.features import FeatureStore, default_cache
-    from whosings.collection.splits import Split, make_split
-    from whosings.collection.track import Source
     from whosings.identify.identifier import set_vote
-    from whosings.training.recipe import load_recipe
-    from whosings.training.record import Training, read_record
+    from whosings.training.record import read_record
 
-    changes = [*(overrides or []), *([f"epochs={epochs}"] if epochs else [])]
-    chosen = load_recipe(recipe, changes)
-    opened = open_collection(collection)
-    drawn = Split.load(split) if split else make_split(opened, "kuo", seed)
-    show.split(drawn)
-    training = Training(opened, drawn, chosen, window, Source(source.value, mix_db), seed)
+    training = _training(
+        collection, recipe, window, split, seed, source, separator, mix_db, epochs, overrides
+    )
     store = FeatureStore(default_cache())
     from whosings.training.run import train as train_run  # imports Lightning, which takes seconds
 
@@ -170,11 +208,45 @@ def train(
     votes = set_vote(out, training, store)
     best = read_record(out)
     show.sentence(
-        f"{out}: best of {show.counted(chosen.epochs, 'epoch')} is {best['best_epoch']}, counted from 0; on "
-        f"validation its macro F1 is {best['best']['validation/f1_macro']:.3f} for windows and "
+        f"{out}: best of {show.counted(training.recipe.epochs, 'epoch')} is {best['best_epoch']}, counted from "
+        f"0; on validation its macro F1 is {best['best']['validation/f1_macro']:.3f} for windows and "
         f"{max(votes.values()):.3f} for songs."
     )
     _end(result.failed)
+
+
+@app.command()
+def search(
+    collection: CollectionPath,
+    out: Annotated[Path, typer.Option(help="The search folder; an interrupted search in it goes on.")],
+    trials: Annotated[int, typer.Option(min=1, help="Trainings in all.")] = 20,
+    recipe: Annotated[str, typer.Option(help="A recipe with a learned branch.")] = "crnn_fgnl_lca",
+    window: WindowOption = 5,
+    split: SplitOption = None,
+    seed: SeedOption = 0,
+    source: SourceOption = SourceChoice.mix,
+    separator: SeparatorOption = None,
+    mix_db: MixOption = None,
+    epochs: EpochsOption = None,
+    overrides: SetOption = None,
+    max_hours: HoursOption = None,
+) -> None:
+    """Search the six loss weights of LCA on validation songs; write the best as a recipe."""
+    from whosings.collection.features import FeatureStore, default_cache
+
+    training = _training(
+        collection, recipe, window, split, seed, source, separator, mix_db, epochs, overrides
+    )
+    store = FeatureStore(default_cache())
+    from whosings.training.search import search_weights
+
+    found = search_weights(training, out, store, trials=trials, max_hours=max_hours)
+    weights = ", ".join(f"{name} {value:.3g}" for name, value in vars(found.weights).items())
+    show.sentence(
+        f"{found.recipe}: best of {show.counted(found.trials, 'trial')}, macro F1 {found.score:.3f} over "
+        f"validation windows, with {weights}."
+    )
+    _end(found.failed)
 
 
 @app.command()
@@ -183,6 +255,9 @@ def evaluate(
     collection: Annotated[
         Path | None, typer.Option(help="Score every track of this collection whose singer is known.")
     ] = None,
+    branch: Annotated[
+        BranchChoice, typer.Option(help="The model, or its counterfactual branch (table 4).")
+    ] = BranchChoice.main,
     out: Annotated[
         Path | None, typer.Option(help="Where metrics and report go; without it the run folder.")
     ] = None,
@@ -190,7 +265,7 @@ def evaluate(
     """Score a model on its test songs, or on another collection; write metrics.json and a report."""
     from whosings.evidence.evaluate import evaluate as evaluate_run
 
-    result = evaluate_run(run, collection=collection, out=out)
+    result = evaluate_run(run, collection=collection, branch=branch.value, out=out)
     show.metrics(result.metrics)
     show.warning(result.metrics["warning"])
     show.sentence(f"Report: {result.report}")
@@ -231,11 +306,99 @@ def identify(
 
 
 @app.command()
-def models() -> None:
-    """List every system with its exact number of parameters at 20 singers."""
-    from whosings.models import SYSTEMS, count_parameters, create
+def explain(
+    run: RunPath,
+    file: Annotated[Path, typer.Argument(help="A sound file.")],
+    out: Annotated[Path, typer.Option(help="The folder of picture and page.")] = Path("explained"),
+    singer: Annotated[str | None, typer.Option(help="Explain this singer in place of the answer.")] = None,
+) -> None:
+    """Show what in a song spoke for its singer: Grad-CAM as a picture, and as a page with the sound."""
+    from whosings.evidence.explain import explain_file
 
-    show.systems({name: count_parameters(create(name, 20)) for name in SYSTEMS})
+    show.explained(explain_file(run, file, out, singer=singer))
+
+
+@app.command()
+def reproduce(
+    what: Annotated[PaperChoice, typer.Argument(help="A table or figure of the paper.")],
+    collection: CollectionPath,
+    out: Annotated[Path, typer.Option(help="Where runs, tables and figures go; an earlier grid goes on.")],
+    protocol: Annotated[str, typer.Option(help="kuo, canonical or sixfold.")] = "kuo",
+    seeds: Annotated[str, typer.Option(help="One draw each, such as 0,21,42.")] = "0,21,42",
+    split: Annotated[
+        Path | None, typer.Option(help="One split for all seeds; without it each draws its own.")
+    ] = None,
+    epochs: EpochsOption = None,
+    first_step: Annotated[
+        int | None, typer.Option(min=0, help="Epochs before the second of two training steps.")
+    ] = None,
+    windows: Annotated[str | None, typer.Option(help="Only these window lengths, such as 3,5.")] = None,
+    source: Annotated[SourceChoice | None, typer.Option(help="Only this source.")] = None,
+    separator: SeparatorOption = None,
+    mix_db: MixOption = None,
+    overrides: SetOption = None,
+    max_hours: HoursOption = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what it would take.")] = False,
+) -> None:
+    """Make a table or figure of the paper, the published figures beside ours, run by run."""
+    from whosings.collection.features import FeatureStore, default_cache
+    from whosings.collection.splits import Split
+    from whosings.evidence.paper.grid import Settings
+    from whosings.evidence.paper.plan import draws_of
+
+    settings = Settings(
+        collection=collection,
+        out=out,
+        protocol=protocol,
+        split=Split.load(split) if split else None,
+        mix_db=mix_db,
+        separator=_separator(separator, SourceChoice.vocals),
+        epochs=epochs,
+        first_step=first_step,
+        overrides=tuple(overrides or []),
+    )
+    draws = draws_of(protocol, _numbers("--seeds", seeds))
+    store = FeatureStore(default_cache())
+    if what.value.startswith("figure"):
+        from whosings.evidence.paper.figure1 import figure1
+        from whosings.evidence.paper.figure4 import figure4
+
+        draw = figure1 if what is PaperChoice.figure1 else figure4
+        figure = draw(settings, draws, store)
+        show.files({"picture": figure.picture, "page": figure.page, "numbers": figure.record})
+        return
+    from whosings.evidence.paper.plan import TABLES, narrowed
+    from whosings.evidence.paper.reproduce import reproduce_table
+
+    lengths = _numbers("--windows", windows) if windows else None
+    table = narrowed(TABLES[what.value], lengths, source.value if source else None)
+    result = reproduce_table(
+        table,
+        settings,
+        draws,
+        store,
+        max_hours=max_hours,
+        plan_only=plan,
+        command=_command(),
+        on_estimate=show.estimate,
+        on_run=show.run,
+    )
+    show.reproduction(result)
+    _end(result.failed)
+
+
+@app.command()
+def models() -> None:
+    """List every system with its exact number of parameters at 20 singers, and what training adds."""
+    from whosings.models import SYSTEMS, attention_parameters, count_parameters, create
+
+    networks = {name: create(name, 20) for name in SYSTEMS}
+    show.systems(
+        [
+            (name, SYSTEMS[name].about, count_parameters(network), attention_parameters(network))
+            for name, network in networks.items()
+        ]
+    )
 
 
 @app.command()
@@ -284,6 +447,53 @@ def _songs(given: list[Path]) -> tuple[list[Path], dict[str, str]]:
             failed[str(path)] = f"{path}: there are no sound files in this folder; name another."
         files += found
     return files, failed
+
+
+def _training(
+    collection: Path,
+    recipe: str,
+    window: int,
+    split: Path | None,
+    seed: int,
+    source: SourceChoice,
+    separator: SeparatorChoice | None,
+    mix_db: float | None,
+    epochs: int | None,
+    overrides: list[str] | None,
+) -> Training:
+    """Put together what is to be trained, and show its split."""
+    from whosings.collection.catalogue import open_collection
+    from whosings.collection.splits import Split, make_split
+    from whosings.collection.track import Source
+    from whosings.training.recipe import load_recipe
+    from whosings.training.record import Training
+
+    chosen = load_recipe(recipe, [*(overrides or []), *([f"epochs={epochs}"] if epochs else [])])
+    opened = open_collection(collection)
+    drawn = Split.load(split) if split else make_split(opened, "kuo", seed)
+    show.split(drawn)
+    sound = Source(source.value, mix_db, _separator(separator, source))
+    return Training(opened, drawn, chosen, window, sound, seed)
+
+
+def _separator(chosen: SeparatorChoice | None, source: SourceChoice) -> SeparatorName:
+    """Give the separator: the one chosen, else Spleeter where a mix has to be taken apart."""
+    if chosen is not None:
+        return chosen.value
+    return "stems" if source is SourceChoice.mix else "spleeter"
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    """Read whole numbers such as 0,21,42."""
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise WhosingsError(f"{option} {text}: give whole numbers with commas, such as 0,21,42.") from None
+
+
+def _command() -> str:
+    """Give the command line as it was typed, for the record."""
+    return shlex.join(["whosings", *sys.argv[1:]])
 
 
 def _fail(text: str) -> None:

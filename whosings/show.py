@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from whosings.collection.catalogue import Collection
     from whosings.collection.findings import Finding
     from whosings.collection.splits import Split
+    from whosings.evidence.explain import Explained
+    from whosings.evidence.paper.estimate import Estimate
+    from whosings.evidence.paper.reproduce import Reproduction
     from whosings.identify.ladder import Identification
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -103,14 +106,75 @@ def answers(given: Sequence[Identification]) -> None:
     _console().print(table)
 
 
-def systems(parameters: Mapping[str, int]) -> None:
-    """Print the systems with their numbers of parameters."""
+def explained(given: Explained) -> None:
+    """Print for whom a song was explained, the most telling seconds, and where to see more."""
     from rich.table import Table
 
-    table = Table("system", "parameters at 20 singers")
-    for name, number in parameters.items():
-        table.add_row(name, f"{number:,}")
+    sentence(
+        f"{given.file}: the answer is {given.answer.singer} ({given.answer.confidence:.0%}), next "
+        f"{given.answer.runner_up} ({given.answer.runner_up_confidence:.0%}). What spoke for {given.singer}:"
+    )
+    table = Table("listen to", "share of the evidence")
+    for moment in given.moments:
+        table.add_row(f"{clock(moment.start)} to {clock(moment.stop)}", f"{moment.share:.0%}")
+    if given.moments:
+        _console().print(table)
+    else:
+        sentence("Nothing did.")
+    files({"picture": given.picture, "page": given.page})
+
+
+def estimate(expected: Estimate) -> None:
+    """Print how long a grid will take."""
+    runs = counted(len(expected.runs), "run")
+    if not expected.runs:
+        sentence("All runs are done.")
+        return
+    sentence(
+        f"{runs} to make, about {duration(sum(expected.runs.values()))} on this machine as it is now, and "
+        f"{duration(expected.features)} before that to hear melodies and take mixes apart."
+        if expected.features
+        else f"{runs} to make, about {duration(sum(expected.runs.values()))} on this machine as it is now."
+    )
+
+
+def run(name: str, seconds: float) -> None:
+    """Print which run begins."""
+    if seconds:
+        sentence(f"{name}: about {duration(seconds)}")
+
+
+def reproduction(result: Reproduction) -> None:
+    """Print what became of a grid, and where its table lies."""
+    files(result.files)
+    if result.left:
+        sentence(f"{counted(len(result.left), 'run')} left for another time; the same command goes on.")
+
+
+def files(named: Mapping[str, Path]) -> None:
+    """Print where files lie."""
+    for name, path in named.items():
+        sentence(f"{name}: {path}")
+
+
+def systems(rows: Sequence[tuple[str, str, int, int | None]]) -> None:
+    """Print systems: name, what it is, parameters, and what a learned branch adds in training."""
+    from rich.table import Table
+
+    table = Table("system", "parameters", "LCA adds", "what")
+    for name, about, parameters, added in rows:
+        table.add_row(name, f"{parameters:,}", "" if added is None else f"{added}", about)
     _console().print(table)
+    sentence(
+        "Parameters are those in use, at 20 singers. A learned counterfactual branch (LCA) adds the given number in "
+        "training and is dropped afterwards; random counterfactual attention (CAL) adds none. Systems without a "
+        "number have no attention map to exchange."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Give `5 min` or `2.5 h`."""
+    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{max(seconds / 60, 1):.0f} min"
 
 
 def clock(seconds: float) -> str:

@@ -41,7 +41,7 @@ def run_on(collection: Collection, out: Path, store: FeatureStore, protocol: str
     network, card = load_model(out)
     with torch.no_grad():
         network.get_parameter("head.dense.weight").mul_(30)
-        to_windows = Track2Windows(store, MIX, 3)
+        to_windows = Track2Windows(store, card)
         rows = log_probabilities(collection.tracks, to_windows, Windows2LogProbabilities(network)).rows
         usual = torch.from_numpy(np.concatenate(list(rows.values()))).mean(dim=0)
         network.get_parameter("head.dense.bias").sub_(usual)  # so that no singer gets all windows

@@ -25,7 +25,14 @@ from whosings.identify.votes import VOTES
 from whosings.models import load_model
 
 FIGURES = ("f1_macro", "f1_weighted", "accuracy")
-WRITTEN = {"metrics.json", "predictions.csv", "report.html", "confusion.png", "reliability.png"}
+WRITTEN = {
+    "metrics.json",
+    "predictions.csv",
+    "windows.csv",
+    "report.html",
+    "confusion.png",
+    "reliability.png",
+}
 LENGTH = 94  # frames of 3 s
 
 
@@ -128,18 +135,20 @@ def test_the_figures_are_those_worked_out_by_hand(home: Path, scored: Evaluation
         expected = figures_by_hand(singers[level], answers[level])
         assert {figure: scored.metrics[level][figure] for figure in FIGURES} == pytest.approx(expected)
         assert scored.metrics[level]["n"] == len(singers[level])
-    assert {song.track: song.answer for song in scored.songs} == dict(zip(test, answers["song"], strict=True))
+    assert {song.track: song.answer for song in scored.answers.songs} == dict(
+        zip(test, answers["song"], strict=True)
+    )
 
 
 def test_only_test_songs_are_scored_and_listed_by_doubt(home: Path, scored: Evaluation) -> None:
     split = Split.load(home / "run" / "split.json")
-    assert sorted(song.track for song in scored.songs) == sorted(split.test)
-    confidence = [song.confidence for song in scored.songs]
+    assert sorted(song.track for song in scored.answers.songs) == sorted(split.test)
+    confidence = [song.confidence for song in scored.answers.songs]
     assert confidence == sorted(confidence)
     with (home / "run" / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["track"] for row in rows] == [song.track for song in scored.songs]
-    for row, song in zip(rows, scored.songs, strict=True):
+    assert [row["track"] for row in rows] == [song.track for song in scored.answers.songs]
+    for row, song in zip(rows, scored.answers.songs, strict=True):
         assert (row["singer"], row["answer"]) == (song.track.split("/")[0], song.answer)
         assert float(row["confidence"]) == pytest.approx(song.confidence, abs=5e-5)
         assert row["runner_up"] == song.runner_up != song.answer
@@ -154,7 +163,7 @@ def test_pictures_and_report_lie_beside_the_metrics(home: Path, scored: Evaluati
         assert (home / "run" / name).read_bytes().startswith(b"\x89PNG")
     page = scored.report.read_text(encoding="utf-8")
     assert "scored on songs that training never saw" in page
-    assert all(song.track in page for song in scored.songs)
+    assert all(song.track in page for song in scored.answers.songs)
     assert page.count("data:image/png;base64,") == 3
 
 
@@ -300,7 +309,7 @@ def test_a_snippet_split_scores_its_test_windows_alone(tmp_path: Path) -> None:
         expected += [card.singers[code] == name.split("/")[0] for code in kept.argmax(axis=1)]
     assert result.metrics["window"]["n"] == len(expected) == 6
     assert result.metrics["window"]["accuracy"] == pytest.approx(np.mean(expected))
-    assert "Ada/album 0/short" not in {song.track for song in result.songs}
+    assert "Ada/album 0/short" not in {song.track for song in result.answers.songs}
     page = result.report.read_text(encoding="utf-8")
     assert WARNINGS["snippet"] in page
     assert "training never saw" not in page

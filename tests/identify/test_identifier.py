@@ -17,7 +17,7 @@ from tests.collection.sounds import melody, write
 from tests.command import whosings as command
 from whosings.audio import decode, logmel
 from whosings.collection.features import FeatureStore
-from whosings.collection.track import Source
+from whosings.collection.windows import Features
 from whosings.errors import UnreadableSoundError, WhosingsError
 from whosings.identify.ladder import (
     Identification,
@@ -31,6 +31,7 @@ from whosings.identify.tracks import log_probabilities
 from whosings.models import ModelCard, create, load_model, save_model
 
 SINGERS = ["Ada", "Bo", "Cy", "Dee"]
+CARD = ModelCard(system="crnn", singers=SINGERS, window_seconds=3)
 FRAME = 512 / 16_000  # seconds
 
 
@@ -42,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = create("crnn", len(SINGERS))
     with torch.no_grad():
         network.get_parameter("head.dense.weight").mul_(20)
-    save_model(folder, network, ModelCard(system="crnn", singers=SINGERS, window_seconds=3))
+    save_model(folder, network, CARD)
     return folder
 
 
@@ -54,7 +55,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_answer_is_the_same_three_ways(run: Path, song: Path, tmp_path: Path) -> None:
     network, card = load_model(run)
-    windows = Track2Windows(FeatureStore(tmp_path), Source(), 3)(lone_track(song))
+    windows = Track2Windows(FeatureStore(tmp_path), CARD)(lone_track(song))
     answer = LogProbabilities2Answer(card.singers, card.vote)(Windows2LogProbabilities(network)(windows))
     start = windows.start_seconds[answer.best_window]
 
@@ -73,7 +74,7 @@ def test_the_answer_is_the_same_three_ways(run: Path, song: Path, tmp_path: Path
 def test_the_ladder_gives_what_librosa_like_steps_give(run: Path, song: Path, tmp_path: Path) -> None:
     """Without the store: decode, log-mel, cut, classify."""
     log_mel = logmel.log_mel(decode.read(song))
-    windows = Track2Windows(FeatureStore(tmp_path), Source(), 3)(lone_track(song))
+    windows = Track2Windows(FeatureStore(tmp_path), CARD)(lone_track(song))
     np.testing.assert_allclose(windows.log_mel, log_mel, atol=1e-4)
     assert windows.starts.tolist() == [0, 94, 188, log_mel.shape[1] - 94]
     network, _ = load_model(run)
@@ -85,12 +86,12 @@ def test_the_ladder_gives_what_librosa_like_steps_give(run: Path, song: Path, tm
 
 def test_many_windows_are_classified_in_batches(run: Path) -> None:
     log_mel = np.random.default_rng(0).normal(-30, 10, (128, 94 * 70)).astype(np.float32)
-    windows = Windows(log_mel, np.arange(70) * 94, 94)
+    windows = Windows(Features(log_mel), np.arange(70) * 94, 94)
     network, _ = load_model(run)
     rows = Windows2LogProbabilities(network)(windows)
     assert rows.shape == (70, 4)
     np.testing.assert_allclose(np.exp(rows).sum(axis=1), 1, atol=1e-5)
-    alone = Windows2LogProbabilities(network)(Windows(log_mel, windows.starts[69:], 94))
+    alone = Windows2LogProbabilities(network)(Windows(Features(log_mel), windows.starts[69:], 94))
     np.testing.assert_allclose(rows[69:], alone, atol=1e-4)
 
 
@@ -199,7 +200,7 @@ def test_tracks_that_cannot_be_read_are_noted(run: Path, song: Path, tmp_path: P
     heard: list[str] = []
     result = log_probabilities(
         [lone_track(song), lone_track(tmp_path / "none.wav")],
-        Track2Windows(FeatureStore(tmp_path), Source(), 3),
+        Track2Windows(FeatureStore(tmp_path), CARD),
         Windows2LogProbabilities(network),
         lambda track: heard.append(track.title),
     )

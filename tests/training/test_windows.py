@@ -39,7 +39,7 @@ def order(windows: WindowDataset, epoch: int, seed: int = 0, shuffle: bool = Tru
     batches = loader(windows, 2, shuffle=shuffle, seed=seed)
     assert isinstance(batches.sampler, DistributedSampler)
     batches.sampler.set_epoch(epoch)
-    return [window.numpy().tobytes() for batch in batches for window in batch.log_mel]
+    return [window.numpy().tobytes() for batch in batches for window in batch.x]
 
 
 def test_windows_are_those_of_the_songs(collection: Collection, store: FeatureStore) -> None:
@@ -49,8 +49,8 @@ def test_windows_are_those_of_the_songs(collection: Collection, store: FeatureSt
     whole = store.log_mel(collection.by_id[split.train[0]], MIX)
     starts = (0, FRAMES, whole.shape[1] - FRAMES)
     for index, start in enumerate(starts):
-        assert windows[index].log_mel.shape == (128, FRAMES)
-        np.testing.assert_array_equal(windows[index].log_mel, whole[:, start : start + FRAMES])
+        assert windows[index].x.shape == (128, FRAMES)
+        np.testing.assert_array_equal(windows[index].x, whole[:, start : start + FRAMES])
 
 
 def test_classes_are_the_singers_in_the_order_of_the_split(
@@ -68,7 +68,7 @@ def test_a_song_shorter_than_a_window_is_repeated(collection: Collection, store:
     windows = dataset(collection, store, split, seconds=10)
     assert len(windows) == 2
     song = store.log_mel(collection.by_id[split.train[0]], MIX)
-    window = windows[0].log_mel.numpy()
+    window = windows[0].x.numpy()
     assert window.shape == (128, 313)
     np.testing.assert_array_equal(window[:, : song.shape[1]], song)
     np.testing.assert_array_equal(window[:, song.shape[1] :], song[:, : 313 - song.shape[1]])
@@ -101,7 +101,7 @@ def test_the_order_depends_on_seed_and_epoch_alone(collection: Collection, store
 def test_validation_keeps_its_order(collection: Collection, store: FeatureStore) -> None:
     windows = dataset(collection, store, make_split(collection), "validation")
     assert order(windows, 0, shuffle=False) == order(windows, 5, seed=7, shuffle=False)
-    assert order(windows, 0, shuffle=False)[0] == windows[0].log_mel.numpy().tobytes()
+    assert order(windows, 0, shuffle=False)[0] == windows[0].x.numpy().tobytes()
 
 
 def test_ranks_share_the_windows(collection: Collection, store: FeatureStore) -> None:
@@ -109,7 +109,7 @@ def test_ranks_share_the_windows(collection: Collection, store: FeatureStore) ->
     shares: list[set[bytes]] = []
     for rank in (0, 1):
         batches = loader(windows, 2, shuffle=True, seed=0, ranks=2, rank=rank)
-        shares.append({window.numpy().tobytes() for batch in batches for window in batch.log_mel})
+        shares.append({window.numpy().tobytes() for batch in batches for window in batch.x})
     assert [len(share) for share in shares] == [3, 3]
     assert not shares[0] & shares[1]
 

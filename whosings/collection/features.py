@@ -1,4 +1,4 @@
-"""Log-mels on disk: computed once for a content and its settings, memory-mapped ever after."""
+"""Log-mels and melodies on disk: computed once for a content and its settings, memory-mapped ever after."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from whosings.audio.units import AMIN, HOP, N_FFT, N_MELS, SAMPLE_RATE, TOP_DB
 from whosings.collection.sound import track_blocks, track_files
+from whosings.collection.stems import StemStore
 from whosings.collection.track import Source, Track
+from whosings.collection.windows import Features
 from whosings.errors import UnreadableSoundError, WhosingsError
 from whosings.files import replacing, write_text
 
 if TYPE_CHECKING:
     import numpy as np
 
-FORMAT = 1  # of the files in the store; a new number makes all of them anew
+FORMAT = 1  # of log-mels in the store; a new number makes all of them anew
+LOG_MEL_SETTINGS = (FORMAT, SAMPLE_RATE, N_FFT, HOP, N_MELS, AMIN, TOP_DB)
 BLOCK_FRAMES = 4096  # frames clipped at once: 2 MB
 
 
@@ -33,14 +36,21 @@ def default_cache() -> Path:
 
 class FeatureStore:
     """
-    Log-mels of tracks under one folder, keyed by the content of their files and by every setting.
+    Features of tracks under one folder, keyed by the content of their files and by every setting.
 
-    Files are whole or absent and never change, so several processes may share a store.
+    Files are whole or absent and never change, so several processes may share a store. Stems that have to be
+    separated first are kept under `stem_root`, by default the same folder.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, stem_root: Path | None = None) -> None:
         self.root = Path(root)
+        self.stems = StemStore(stem_root or self.root, self.file_hash)
         self._hashes: dict[tuple[str, int, int], str] = {}
+
+    def features(self, track: Track, source: Source, *, melody: bool = False) -> Features:
+        """Give the log-mel of a track, and its melody where asked; errors as for `log_mel`."""
+        log_mel = self.log_mel(track, source)
+        return Features(log_mel, self.contour(track, source) if melody else None)
 
     def log_mel(self, track: Track, source: Source) -> np.ndarray:
         """
@@ -49,14 +59,37 @@ class FeatureStore:
         Computed at the first call with bounded memory, however long the track. Raises WhosingsError where the
         track lacks the source, a file cannot be read, or the store cannot be written.
         """
+        return self._kept("log-mel", track, source, LOG_MEL_SETTINGS, _write_log_mel)
+
+    def contour(self, track: Track, source: Source) -> np.ndarray:
+        """
+        Give the mel band of the melody in each frame of a track: read-only int16 (frames,), -1 for none.
+
+        Raises as `log_mel` does, and where the `melody` extra is missing.
+        """
+        from whosings.audio.melody import MELODY_SETTINGS
+
+        return self._kept("melody", track, source, MELODY_SETTINGS, _write_contour)
+
+    def _kept(
+        self,
+        kind: str,
+        track: Track,
+        source: Source,
+        settings: Any,
+        write: Callable[[Path, Iterator[np.ndarray]], None],
+    ) -> np.ndarray:
+        """Give an array from the store; `write` makes it from the sound of the track where it is missing."""
         import numpy as np
 
-        key = self.key(track, source)
-        path = self.root / "log-mel" / key[:2] / f"{key}.npy"
+        if source.separated:
+            track, source = self.stems.separate(track, source), Source(source.name)
+        key = self.key(track, source, settings)
+        path = self.root / kind / key[:2] / f"{key}.npy"
         try:
             if not path.is_file():
                 with replacing(path) as temporary:
-                    _write_log_mel(temporary, track_blocks(track, source))
+                    write(temporary, track_blocks(track, source))
             return np.load(path, mmap_mode="r")
         except (OSError, ValueError) as error:
             raise WhosingsError(
@@ -64,17 +97,12 @@ class FeatureStore:
                 "free some space, or name another folder in WHOSINGS_CACHE."
             ) from error
 
-    def key(self, track: Track, source: Source) -> str:
-        """Give the key of a log-mel: a hash over the content of the files heard and all settings."""
+    def key(self, track: Track, source: Source, settings: Any = LOG_MEL_SETTINGS) -> str:
+        """Give the key of an array: a hash over the content of the files heard and all settings."""
         parts = [[(self.file_hash(f.path), f.channel) for f in files] for files in track_files(track, source)]
         summed = any(len(files) > 1 for files in parts)
-        settings = {
-            "format": FORMAT,
-            "front_end": [SAMPLE_RATE, N_FFT, HOP, N_MELS, AMIN, TOP_DB],
-            "mix_db": source.mix_db if summed else None,
-            "parts": parts,
-        }
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        content = {"settings": settings, "mix_db": source.mix_db if summed else None, "parts": parts}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def file_hash(self, path: Path) -> str:
         """Give the SHA-256 of a file, remembered (here and on disk) until its size or time changes."""
@@ -108,16 +136,18 @@ class FeatureStore:
         source: Source,
         workers: int = 2,
         on_done: Callable[[Track, WhosingsError | None], None] | None = None,
+        *,
+        melody: bool = False,
     ) -> dict[str, WhosingsError]:
         """
-        Compute the log-mels of many tracks; give the errors by track id, none of which ends the work.
+        Compute the features of many tracks; give the errors by track id, none of which ends the work.
 
         `on_done` hears of each track as it is finished, in the calling thread. Threads serve as well as
         processes here, since decoding, resampling and transforms let go of the interpreter.
         """
         errors: dict[str, WhosingsError] = {}
         with ThreadPoolExecutor(max_workers=workers) as pool:
-            futures = {pool.submit(self._try, track, source): track for track in tracks}
+            futures = {pool.submit(self._try, track, source, melody): track for track in tracks}
             try:
                 for future in as_completed(futures):
                     track, error = futures[future], future.result()
@@ -129,9 +159,9 @@ class FeatureStore:
                 pool.shutdown(cancel_futures=True)
         return errors
 
-    def _try(self, track: Track, source: Source) -> WhosingsError | None:
+    def _try(self, track: Track, source: Source, melody: bool) -> WhosingsError | None:
         try:
-            self.log_mel(track, source)
+            self.features(track, source, melody=melody)
         except WhosingsError as error:
             return error
         return None
@@ -144,6 +174,15 @@ def sha256_of(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _write_contour(path: Path, blocks: Iterator[np.ndarray]) -> None:
+    """Write the melody of a stream as .npy (frames,)."""
+    import numpy as np
+
+    from whosings.audio.melody import contour
+
+    np.save(path, contour(blocks))
 
 
 def _write_log_mel(path: Path, blocks: Iterator[np.ndarray]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 SourceName = Literal["mix", "vocals", "accompaniment"]
+SeparatorName = Literal["stems", "spleeter", "openunmix", "demucs"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,15 @@ class Source:
 
     `mix_db` is the level of the vocals over the accompaniment in dB (energy over a whole part); where it is
     given, the mix is made from the stems; where it is None, the mix is taken as recorded (or is the plain sum
-    of the stems where no mix lies on disk). It says nothing for vocals or accompaniment alone.
+    of the stems where no mix lies on disk). `separator` says where vocals or accompaniment alone come from
+    where they are wanted: the collection's own stems, or the mix (at `mix_db`) taken apart.
     """
 
     name: SourceName = "mix"
     mix_db: float | None = None
+    separator: SeparatorName = "stems"
+
+    @property
+    def separated(self) -> bool:
+        """Whether the mix has to be taken apart to hear it."""
+        return self.name != "mix" and self.separator != "stems"

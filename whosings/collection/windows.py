@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from whosings.audio.units import HOP, SAMPLE_RATE
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+class Features(NamedTuple):
+    """A track as networks read it."""
+
+    log_mel: np.ndarray
+    """(128, frames) in dB"""
+    contour: np.ndarray | None = None
+    """(frames,) mel band of the melody, -1 for none; None for networks that do not hear it"""
+
+    @property
+    def frames(self) -> int:
+        """How many frames the track has."""
+        return int(self.log_mel.shape[1])
+
+    def window(self, start: int, length: int) -> np.ndarray:
+        """Copy a window out: float32 (128, length), or (2, 128, length) with the melody, one-hot."""
+        import numpy as np
+
+        piece = cut(self.log_mel, start, length)
+        if self.contour is None:
+            return piece
+        from whosings.audio.melody import one_hot
+
+        return np.stack([piece, one_hot(cut(self.contour[None], start, length)[0])])
 
 
 def window_frames(seconds: int) -> int:
@@ -33,16 +58,16 @@ def window_starts(frames: int, length: int, hop: int | None = None) -> np.ndarra
     return starts if starts[-1] == last else np.append(starts, last)
 
 
-def cut(log_mel: np.ndarray, start: int, length: int) -> np.ndarray:
+def cut(array: np.ndarray, start: int, length: int) -> np.ndarray:
     """
-    Copy a window out of a log-mel (128, frames): float32 (128, length).
+    Copy a window out of an array (rows, frames): (rows, length).
 
     What is left of a track shorter than the window is repeated, so that the network never sees invented
     silence.
     """
     import numpy as np
 
-    piece = log_mel[:, start : start + length]
+    piece = array[:, start : start + length]
     if piece.shape[1] == length:
         return np.array(piece, order="C")
     return np.take(piece, np.arange(length), axis=1, mode="wrap")

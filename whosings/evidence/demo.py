@@ -14,7 +14,8 @@ from whosings.collection.studio import render_collection
 from whosings.collection.track import Source
 from whosings.evidence.evaluate import CONFUSION, REPORT, Evaluation, evaluate
 from whosings.evidence.explain import explain
-from whosings.evidence.report import SongRow, SongStory, write_report
+from whosings.evidence.answers import SongRow
+from whosings.evidence.report import SongStory, write_report
 from whosings.identify.identifier import Identifier, set_vote
 from whosings.identify.ladder import Identification
 from whosings.models import load_model
@@ -86,7 +87,8 @@ def run_demo(out: Path, size: DemoSize = DEMO) -> DemoResult:
     train(training, run, store)
     set_vote(run, training, store)
     evaluation = evaluate(run, store=store)
-    song = evaluation.songs[len(evaluation.songs) // 2]  # neither the surest nor the least sure
+    scored = evaluation.answers.songs
+    song = scored[len(scored) // 2]  # neither the surest nor the least sure
     identification = Identifier(run).identify(_mix_of(collection, song))
     report = out / REPORT
     _write_page(report, run, collection, store, evaluation, song, size.intro)
@@ -126,7 +128,7 @@ def _write_page(
     write_report(
         report,
         metrics=evaluation.metrics,
-        songs=evaluation.songs,
+        songs=evaluation.answers.songs,
         images={"Who is taken for whom": run / CONFUSION, "Learning": run / CURVES},
         title="Who sings? A demo",
         intro=intro,

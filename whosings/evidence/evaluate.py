@@ -1,13 +1,11 @@
-"""Scoring a run: songs in; metrics.json, predictions.csv, pictures and a report out."""
+"""Scoring a run: songs in; metrics.json, the answers as CSV, pictures and a report out."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -18,17 +16,21 @@ from whosings.collection.track import Track
 from whosings.errors import WhosingsError
 from whosings.evidence import metrics as measure
 from whosings.evidence import pictures
-from whosings.evidence.report import SongRow, write_report
-from whosings.files import write_json, write_text
+from whosings.evidence.answers import Answers, SongRow, WindowRow, write_answers
+from whosings.evidence.branch import CounterfactualNetwork
+from whosings.evidence.report import write_report
+from whosings.files import write_json
 from whosings.identify.identifier import best_device
 from whosings.identify.ladder import LogProbabilities2Answer, Track2Windows, Windows2LogProbabilities
 from whosings.identify.tracks import TrackLogProbabilities, log_probabilities, of_side
+from whosings.lca import AttentionNetwork
 from whosings.models import ModelCard, load_model
 from whosings.progress import bar
 from whosings.training.record import CURVES, RECORD, SPLIT, read_record
 
+BranchName = Literal["main", "counterfactual"]
+
 METRICS = "metrics.json"
-PREDICTIONS = "predictions.csv"
 REPORT = "report.html"
 CONFUSION = "confusion.png"
 RELIABILITY = "reliability.png"
@@ -36,10 +38,10 @@ RELIABILITY = "reliability.png"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The content of metrics.json, the songs, the one most typical of them, and where the report lies."""
+    """The content of metrics.json, the answers (songs by confidence, ascending), and the report's place."""
 
     metrics: dict[str, Any]
-    songs: list[SongRow]
+    answers: Answers
     report: Path
 
 
@@ -47,6 +49,7 @@ def evaluate(
     run: Path,
     *,
     collection: Path | None = None,
+    branch: BranchName = "main",
     out: Path | None = None,
     store: FeatureStore | None = None,
     quiet: bool = False,
@@ -54,27 +57,30 @@ def evaluate(
     """
     Score the test songs of a run's split, or every track of `collection` whose singer the model knows.
 
-    Writes into `out`: the run folder for its test songs, a folder in it named after another collection. Songs
-    that cannot be read are named in `metrics["failed"]` and left out of the figures. Raises WhosingsError
-    where there is nothing to score, or `collection` is the one that the model was trained on.
+    `branch` may ask for the counterfactual branch in place of the model (table 4). Writes into `out`, by
+    default `scores_folder`. Songs that cannot be read are named in `metrics["failed"]` and left out of the
+    figures. Raises WhosingsError where there is nothing to score, or the run has no such branch.
     """
     network, card = load_model(run)
+    if branch == "counterfactual":
+        network = CounterfactualNetwork(cast(AttentionNetwork, network), run)
     arguments, split = _trained_on(run)
     opened, tracks = _tracks_to_score(Path(arguments["collection"]), split, card, collection)
-    to_windows = Track2Windows(store or FeatureStore(default_cache()), card.sound, card.window_seconds)
+    to_windows = Track2Windows(store or FeatureStore(default_cache()), card)
     to_log_probabilities = Windows2LogProbabilities(network, best_device())
     with bar("Scoring songs", len(tracks), quiet=quiet) as progress:
         scored = log_probabilities(tracks, to_windows, to_log_probabilities, progress.step)
     if collection is None:
         scored.rows = of_side(scored.rows, split, "test")
+        scored.starts = of_side(scored.starts, split, "test")
     if not scored.rows:
         reason = next(iter(scored.failed.values()), "its songs are too short for windows to test")
         raise WhosingsError(f"{opened.root}: no song could be scored ({reason.rstrip('.')}); give others.")
-    name = opened.root.resolve().name
-    folder = out or (run if collection is None else run / f"on-{name}")
+    folder = out or scores_folder(run, branch=branch, collection=collection)
     about = {
         "system": card.system,
-        "collection": name,
+        "branch": branch,
+        "collection": opened.root.resolve().name,
         "protocol": split.protocol if collection is None else None,
         "warning": _warning(Path(arguments["collection"]), split, collection),
         "window_seconds": card.window_seconds,
@@ -84,7 +90,15 @@ def evaluate(
         "split_sha256": split.sha256,
         "seed": arguments["seed"],
     }
-    return _write(folder, run, about, card, {track.id: track.artist for track in tracks}, scored)
+    singer_of = {track.id: track.artist for track in tracks}
+    answers = Answers(_windows(singer_of, scored, card), _songs(singer_of, scored, card))
+    return _write(folder, run, about, card, answers, scored.failed)
+
+
+def scores_folder(run: Path, *, branch: BranchName = "main", collection: Path | None = None) -> Path:
+    """Give the folder of scores: the run's own for its test songs, else one in it."""
+    folder = run if branch == "main" else run / branch
+    return folder if collection is None else folder / f"on-{collection.resolve().name}"
 
 
 def _trained_on(run: Path) -> tuple[dict[str, Any], Split]:
@@ -148,56 +162,33 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _write(
-    folder: Path,
-    run: Path,
-    about: dict[str, Any],
-    card: ModelCard,
-    singer_of: dict[str, str],
-    scored: TrackLogProbabilities,
+    folder: Path, run: Path, about: dict[str, Any], card: ModelCard, answers: Answers, failed: dict[str, str]
 ) -> Evaluation:
-    windows = _window_table(singer_of, scored, card)
-    songs = _songs(singer_of, scored, card)
     figures = {
         **about,
-        "window": _figures(*windows, card.singers),
-        "song": _song_figures(songs, card.singers),
-        "failed": scored.failed,
+        "window": _figures(answers.windows, card.singers),
+        "song": _figures(answers.songs, card.singers),
+        "failed": failed,
     }
     write_json(folder / METRICS, figures)
-    write_text(folder / PREDICTIONS, _predictions(songs))
-    images = _pictures(folder, run, songs, card)
+    write_answers(folder, answers)
+    images = _pictures(folder, run, answers.songs, card)
     report = folder / REPORT
     intro = "" if about["protocol"] else "Every song of this collection by a singer that the model knows."
-    write_report(report, metrics=figures, songs=songs, images=images, intro=intro, warning=about["warning"])
-    return Evaluation(figures, songs, report)
+    write_report(
+        report, metrics=figures, songs=answers.songs, images=images, intro=intro, warning=about["warning"]
+    )
+    return Evaluation(figures, answers, report)
 
 
-def _window_table(
-    singer_of: dict[str, str], scored: TrackLogProbabilities, card: ModelCard
-) -> tuple[list[str], list[str], list[str], np.ndarray]:
-    """True singer, answer, song and confidence of every window."""
-    true, answers, groups = [], [], []
-    for name, rows in scored.rows.items():
-        true += [singer_of[name]] * len(rows)
-        groups += [name] * len(rows)
-        answers += [card.singers[code] for code in rows.argmax(axis=1)]
-    confidence = np.exp(np.concatenate([rows.max(axis=1) for rows in scored.rows.values()]))
-    return true, answers, groups, confidence
-
-
-def _figures(
-    true: list[str], answers: list[str], groups: list[str], confidence: np.ndarray, singers: list[str]
-) -> dict[str, Any]:
-    figures: dict[str, Any] = measure.evaluate(true, answers, singers, groups)
-    right = np.array(true) == np.array(answers)
-    figures["calibration_error"] = measure.expected_calibration_error(confidence, right)
-    return figures
-
-
-def _song_figures(songs: list[SongRow], singers: list[str]) -> dict[str, Any]:
-    true, answers = [song.singer for song in songs], [song.answer for song in songs]
-    confidence = np.array([song.confidence for song in songs])
-    return _figures(true, answers, [song.track for song in songs], confidence, singers)
+def _windows(singer_of: dict[str, str], scored: TrackLogProbabilities, card: ModelCard) -> list[WindowRow]:
+    """Answer every window."""
+    rows = []
+    for name, values in scored.rows.items():
+        best, sure = values.argmax(axis=1), np.exp(values.max(axis=1))
+        for start, code, confidence in zip(scored.starts[name], best, sure, strict=True):
+            rows.append(WindowRow(name, float(start), singer_of[name], card.singers[code], float(confidence)))
+    return rows
 
 
 def _songs(singer_of: dict[str, str], scored: TrackLogProbabilities, card: ModelCard) -> list[SongRow]:
@@ -210,13 +201,14 @@ def _songs(singer_of: dict[str, str], scored: TrackLogProbabilities, card: Model
     return sorted(songs, key=lambda song: song.confidence)
 
 
-def _predictions(songs: list[SongRow]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["track", "singer", "answer", "confidence", "runner_up"])
-    for song in songs:
-        writer.writerow([song.track, song.singer, song.answer, f"{song.confidence:.4f}", song.runner_up])
-    return text.getvalue()
+def _figures(rows: Sequence[WindowRow] | Sequence[SongRow], singers: list[str]) -> dict[str, Any]:
+    """Score windows or songs."""
+    true, answers = [row.singer for row in rows], [row.answer for row in rows]
+    figures: dict[str, Any] = measure.evaluate(true, answers, singers, [row.track for row in rows])
+    confidence = np.array([row.confidence for row in rows])
+    right = np.array(true) == np.array(answers)
+    figures["calibration_error"] = measure.expected_calibration_error(confidence, right)
+    return figures
 
 
 def _pictures(folder: Path, run: Path, songs: list[SongRow], card: ModelCard) -> dict[str, Path]:

@@ -157,8 +157,57 @@ def bootstrap_interval(
     songs, song = _songs(groups)
     if songs < 2:
         return dict.fromkeys(FIGURES, (0.0, 1.0))
-    drawn = _resample(_counts(truth, answer, song, songs, len(labels)), rounds, seed)
-    return _interval(_figures(drawn), level)
+    counts = _counts(truth, answer, song, songs, len(labels))
+    return _interval(_figures(_resample(counts, _strata(_singers(counts)), rounds, seed)), level)
+
+
+def mean_interval(
+    runs: Sequence[tuple[Items, Items, Items]],
+    labels: Sequence[str],
+    *,
+    level: float = 0.95,
+    rounds: int = 1000,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """
+    Percentile interval of the mean of each figure over `runs`, each (true, predicted, groups).
+
+    A song is one song in every run that tests it: a round draws songs, scores each run on those of its own
+    that were drawn, and takes the mean of the runs. Songs are drawn within each true singer as in
+    `bootstrap_interval`, and among songs that the same runs test, so that every run keeps its number of
+    songs (songs alone in this are put together; a run of which a round draws none sits that round out).
+    Runs of one split thus hear the same songs in a round: runs do not stand in for songs. The interval is
+    about songs, given these runs; what other seeds or splits would change is the spread over runs.
+
+    One run gives the interval of `bootstrap_interval`; with a run of a single song it is (0, 1). Raises
+    WhosingsError as `bootstrap_interval` does, and where two runs name two singers for a song.
+    """
+    if not runs:
+        raise WhosingsError("There is no run to score: give at least one.")
+    for true, predicted, groups in runs:
+        validate(true, predicted, labels, groups)
+    every_true, every_answer, every_group = (
+        np.concatenate([np.asarray(run[part]) for run in runs]) for part in range(3)
+    )
+    validate(every_true, every_answer, labels, every_group)
+    names, song = np.unique(every_group, return_inverse=True)
+    codes = np.split(song, np.cumsum([len(true) for true, _, _ in runs])[:-1])
+    counts = np.stack(
+        [
+            _counts(_codes(true, labels), _codes(predicted, labels), of_run, len(names), len(labels))
+            for (true, predicted, _), of_run in zip(runs, codes, strict=True)
+        ],
+        axis=1,
+    )  # (songs, runs, 3, S)
+    tested = counts[:, :, 1].sum(axis=-1) > 0
+    if tested.sum(axis=0).min() < 2:
+        return dict.fromkeys(FIGURES, (0.0, 1.0))
+    singer = _singers(counts.sum(axis=1))
+    by_runs = np.unique(tested, axis=0, return_inverse=True)[1].ravel()
+    strata = [songs[part] for songs in _strata(by_runs) for part in _strata(singer[songs])]
+    with np.errstate(invalid="ignore"):  # 0 / 0 of a run that sits a round out
+        figures = _figures(_resample(counts, strata, rounds, seed))
+    return _interval({name: np.nanmean(values, axis=-1) for name, values in figures.items()}, level)
 
 
 def paired_difference(
@@ -191,8 +240,8 @@ def paired_difference(
     interval = dict.fromkeys(FIGURES, (-1.0, 1.0))
     p_value = dict.fromkeys(FIGURES, 1.0)
     if songs >= 2:
-        drawn_a, drawn_b = (_figures(_resample(count, rounds, seed)) for count in counts)
-        drawn = {name: drawn_a[name] - drawn_b[name] for name in FIGURES}
+        both = _resample(np.stack(counts, axis=1), _strata(_singers(counts[0])), rounds, seed)
+        drawn = {name: values[:, 0] - values[:, 1] for name, values in _figures(both).items()}
         interval = _interval(drawn, level)
         p_value = {name: _two_sided(drawn[name]) for name in FIGURES}
     only_a = int(np.sum((a == truth) & (b != truth)))
@@ -312,6 +361,12 @@ def _figures(counts: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def _singers(counts: np.ndarray) -> np.ndarray:
+    """Tell the true singer of each song, (songs,), from counts (songs, 3, S)."""
+    singers: np.ndarray = counts[:, 1].argmax(axis=-1)
+    return singers
+
+
 def _strata(singer: np.ndarray) -> list[np.ndarray]:
     """Songs to be drawn among each other, two or more in each, by true `singer` (songs,)."""
     by_singer = sorted((np.flatnonzero(singer == code) for code in np.unique(singer)), key=len)
@@ -322,9 +377,9 @@ def _strata(singer: np.ndarray) -> list[np.ndarray]:
     return [*rest, np.concatenate(single)] if single else rest
 
 
-def _resample(counts: np.ndarray, rounds: int, seed: int) -> np.ndarray:
+def _resample(counts: np.ndarray, strata: list[np.ndarray], rounds: int, seed: int) -> np.ndarray:
     """
-    Sum the counts (songs, 3, S) of the songs drawn: (rounds, 3, S); equal seeds draw equal songs.
+    Sum the counts (songs, ..., 3, S) of the songs drawn: (rounds, ..., 3, S); equal seeds draw equal songs.
 
     A stratum of n songs gives n - 1 draws, scaled to n: with n draws the spread would come out too
     narrow, by sqrt((n - 1) / n), which is a lot for a few songs per singer (Rao and Wu 1988).
@@ -334,7 +389,7 @@ def _resample(counts: np.ndarray, rounds: int, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
     flat = counts.reshape(len(counts), -1).astype(np.float64)
     total = np.zeros((rounds, flat.shape[1]))
-    for songs in _strata(counts[:, 1].argmax(axis=-1)):
+    for songs in strata:
         n = len(songs)
         times = generator.multinomial(n - 1, np.full(n, 1 / n), size=rounds)
         total += n / (n - 1) * (times @ flat[songs])

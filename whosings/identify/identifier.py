@@ -53,7 +53,7 @@ def set_vote(run: Path, training: Training, store: FeatureStore) -> dict[VoteNam
 
     network, card = load_model(run)
     tracks = training.tracks("validation")
-    to_windows = Track2Windows(store, card.sound, card.window_seconds)
+    to_windows = Track2Windows(store, card)
     validation = log_probabilities(tracks, to_windows, Windows2LogProbabilities(network, best_device()))
     singer_of = {track.id: track.artist for track in tracks}
     rows = of_side(validation.rows, training.split, "validation")

@@ -10,16 +10,17 @@ The ladder from a song to an answer; each step adds one thing.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whosings.audio.units import FRAME_RATE
-from whosings.collection.features import FeatureStore
+from whosings.collection.features import FeatureStore, default_cache
 from whosings.collection.track import Part, SoundFile, Source, Track
-from whosings.collection.windows import cut, window_frames, window_starts
+from whosings.collection.windows import Features, window_frames, window_starts
 from whosings.errors import WhosingsError
 from whosings.identify.votes import VOTES
+from whosings.models.factory import find_system
 from whosings.models.store import ModelCard, VoteName
 
 if TYPE_CHECKING:
@@ -32,11 +33,16 @@ BATCH = 32  # windows classified at once
 
 @dataclass(frozen=True)
 class Windows:
-    """The log-mel (128, frames) in dB of a track, and where each window of `length` frames starts."""
+    """What a network reads of a track, and where each window of `length` frames starts."""
 
-    log_mel: np.ndarray
+    features: Features
     starts: np.ndarray
     length: int
+
+    @property
+    def log_mel(self) -> np.ndarray:
+        """The log-mel of the track: (128, frames) in dB."""
+        return self.features.log_mel
 
     @property
     def start_seconds(self) -> np.ndarray:
@@ -47,35 +53,38 @@ class Windows:
     def span(self, index: int) -> tuple[float, float]:
         """Give where a window begins and ends in the song, in seconds."""
         start = int(self.starts[index])
-        stop = min(start + self.length, self.log_mel.shape[1])
+        stop = min(start + self.length, self.features.frames)
         return start / FRAME_RATE, stop / FRAME_RATE
 
     def batch(self, first: int, count: int = BATCH) -> torch.Tensor:
-        """Give windows `first` to `first + count`: (at most count, 128, length)."""
+        """Give windows `first` to `first + count`, as networks take them: (at most count, ..., 128, length)."""
         import numpy as np
         import torch
 
-        pieces = [cut(self.log_mel, int(start), self.length) for start in self.starts[first : first + count]]
+        pieces = [
+            self.features.window(int(start), self.length) for start in self.starts[first : first + count]
+        ]
         return torch.from_numpy(np.stack(pieces))
 
 
 class Track2Windows:
     """
-    A track's log-mel from the store, cut as in training.
+    A track's features from the store, cut as in training.
 
     A model trained on mixes at a level hears a track without stems as it was recorded.
     """
 
-    def __init__(self, store: FeatureStore, source: Source, window_seconds: int):
-        self.store, self.source = store, source
-        self.length = window_frames(window_seconds)
+    def __init__(self, store: FeatureStore, card: ModelCard):
+        self.store, self.source = store, card.sound
+        self.length = window_frames(card.window_seconds)
+        self.melody = find_system(card.system).hears_melody
 
     def __call__(self, track: Track) -> Windows:
         """Raises WhosingsError where the track cannot be read or lacks the source."""
         has_stems = all(part.vocals and part.accompaniment for part in track.parts)
-        source = self.source if has_stems else Source(self.source.name)
-        log_mel = self.store.log_mel(track, source)
-        return Windows(log_mel, window_starts(log_mel.shape[1], self.length), self.length)
+        source = self.source if has_stems else replace(self.source, mix_db=None)
+        features = self.store.features(track, source, melody=self.melody)
+        return Windows(features, window_starts(features.frames, self.length), self.length)
 
 
 class Windows2LogProbabilities:
@@ -160,15 +169,17 @@ class File2Identification:
         self.to_answer = LogProbabilities2Answer(card.singers, card.vote)
 
     def __call__(self, path: Path) -> Identification:
-        """Raises UnreadableSoundError for no readable sound, WhosingsError for a model of a stem."""
-        if self.card.source != "mix":
+        """Raises UnreadableSoundError for no readable sound, WhosingsError where it cannot be separated."""
+        if self.card.source != "mix" and not self.card.sound.separated:
             raise WhosingsError(
-                f"{path}: this model hears {self.card.source} alone, which a lone file does not hold apart; "
-                "use a model trained on the mix, or `whosings evaluate --collection` on songs with stems."
+                f"{path}: this model hears {self.card.source} from stems that a lone file does not hold apart; "
+                "train one with `--separator spleeter`, or use `whosings evaluate --collection` on songs with "
+                "stems."
             )
-        # The log-mel goes through a file of its own, so that hours of sound need no more memory than minutes.
+        # Features go through files of their own, so that hours of sound need no more memory than minutes.
+        # Stems take long, and are kept.
         with tempfile.TemporaryDirectory(prefix="whosings-") as folder:
-            to_windows = Track2Windows(FeatureStore(Path(folder)), self.card.sound, self.card.window_seconds)
+            to_windows = Track2Windows(FeatureStore(Path(folder), default_cache()), self.card)
             windows = to_windows(lone_track(path))
             answer = self.to_answer(self.to_log_probabilities(windows))
             listen_from, listen_to = windows.span(answer.best_window)

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrackLogProbabilities:
-    """Log-probabilities (windows, singers) by track id, and why other tracks have none."""
+    """By track id: log-probabilities (windows, singers), window starts in seconds; why others have none."""
 
     rows: dict[str, np.ndarray] = field(default_factory=dict)
+    starts: dict[str, np.ndarray] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -35,7 +36,9 @@ def log_probabilities(
     result = TrackLogProbabilities()
     for track in tracks:
         try:
-            result.rows[track.id] = to_log_probabilities(to_windows(track))
+            windows = to_windows(track)
+            result.rows[track.id] = to_log_probabilities(windows)
+            result.starts[track.id] = windows.start_seconds
         except WhosingsError as error:
             result.failed[track.id] = str(error)
         on_done(track)
@@ -43,7 +46,7 @@ def log_probabilities(
 
 
 def of_side(rows: Mapping[str, np.ndarray], split: Split, side: Side) -> dict[str, np.ndarray]:
-    """Keep the windows of one side of a split (all, but for snippet splits); leave out tracks without any."""
+    """Keep what belongs to windows of one side of a split (all, but for snippet); drop tracks without any."""
     kept = {name: values[split.window_indices(side, name, len(values))] for name, values in rows.items()}
     return {name: values for name, values in kept.items() if len(values)}
 

@@ -43,18 +43,18 @@ class SingerModule(L.LightningModule):
 
     def training_step(self, batch: Example, _: int) -> Tensor:
         """Give the total loss of a batch."""
-        terms = self.objective(batch.log_mel, batch.singer, self.current_epoch)
+        terms = self.objective(batch.x, batch.singer, self.current_epoch)
         self.log_dict(
             {f"train/{name}": value.detach() for name, value in terms.items()},
             on_step=False,
             on_epoch=True,
-            batch_size=len(batch.log_mel),
+            batch_size=len(batch.x),
         )
         return terms["total"]
 
     def validation_step(self, batch: Example, _: int) -> None:
         """Score the main branch, as it will be used."""
-        logits = self.objective.network(batch.log_mel).float()
+        logits = self.objective.network(batch.x).float()
         self.f1.update(logits, batch.singer)
         self.accuracy.update(logits, batch.singer)
         scores: dict[str, Any] = {"f1_macro": self.f1, "accuracy": self.accuracy}
@@ -62,5 +62,5 @@ class SingerModule(L.LightningModule):
         self.log_dict(
             {f"validation/{name}": value for name, value in scores.items()},
             on_epoch=True,
-            batch_size=len(batch.log_mel),
+            batch_size=len(batch.x),
         )

@@ -54,7 +54,7 @@ class Objective(nn.Module):
 
     def forward(self, x: Tensor, target: Tensor, epoch: int) -> dict[str, Tensor]:
         """
-        Give every term and their `total`, scalars: x (B, 128, T), target (B,), epoch from 0.
+        Give every term and their `total`, scalars: x (B, ..., 128, T), target (B,), epoch from 0.
 
         In the first step of the schedule the counterfactual branch is not even run.
         """

@@ -17,6 +17,7 @@ from whosings.collection.splits import Side, Split
 from whosings.collection.track import Source, Track
 from whosings.errors import WhosingsError
 from whosings.files import read_json, write_json
+from whosings.models import find_system
 from whosings.training.recipe import Recipe
 
 # Files of a run folder; the saved model's are in whosings.models
@@ -48,8 +49,14 @@ class Training:
             "window_seconds": self.window_seconds,
             "source": self.source.name,
             "mix_db": self.source.mix_db,
+            "separator": None if self.source.separator == "stems" else self.source.separator,
             "seed": self.seed,
         }
+
+    @property
+    def melody(self) -> bool:
+        """Whether the system hears the melody beside the log-mel."""
+        return find_system(self.recipe.system).hears_melody
 
     def tracks(self, side: Side) -> list[Track]:
         """Give the tracks of a side; raises WhosingsError where the collection has lost one."""

@@ -62,7 +62,7 @@ def train(
     record = earlier_record(training, out)
     if record and record["complete"]:
         return TrainingResult(out, record["failed"])
-    sides, failed = _readable_sides(training, store, workers, quiet)
+    sides, failed = readable_sides(training, store, workers=workers, quiet=quiet)
     datasets = {side: _dataset(training, side, tracks, store) for side, tracks in sides.items()}
     record = record or begin_record(training, out)
     module, best, history = _fit(training, datasets, out, quiet)
@@ -83,14 +83,19 @@ def train(
     return TrainingResult(out, failed)
 
 
-def _readable_sides(
-    training: Training, store: FeatureStore, workers: int, quiet: bool
+def readable_sides(
+    training: Training, store: FeatureStore, *, workers: int = 2, quiet: bool = False
 ) -> tuple[dict[Side, list[Track]], dict[str, str]]:
-    """Give the training and validation tracks that can be read, and the reason for each other one."""
+    """
+    Give the training and validation tracks that can be read, and the reason for each other one.
+
+    Features are made on the way, which takes long where mixes have to be separated first. Raises
+    WhosingsError where a side has no track left.
+    """
     wanted: dict[Side, list[Track]] = {side: training.tracks(side) for side in ("train", "validation")}
     tracks = list({track.id: track for side in wanted.values() for track in side}.values())
     with bar("Reading songs", len(tracks), quiet=quiet) as progress:
-        failed = store.prepare(tracks, training.source, workers, progress.step)
+        failed = store.prepare(tracks, training.source, workers, progress.step, melody=training.melody)
     sides = {side: [track for track in tracks if track.id not in failed] for side, tracks in wanted.items()}
     for side, kept in sides.items():
         if not kept:
@@ -101,7 +106,8 @@ def _readable_sides(
 
 def _dataset(training: Training, side: Side, tracks: list[Track], store: FeatureStore) -> WindowDataset:
     """Give the windows of a side; only training windows are ever remixed."""
-    common = (tracks, side, training.split, store, training.source, training.window_seconds)
+    source, seconds = training.source, training.window_seconds
+    common = (tracks, side, training.split, store, source, seconds, training.melody)
     levels = training.recipe.remix_db
     if levels is None or side != "train":
         windows = WindowDataset(*common)
@@ -205,6 +211,7 @@ def _save_best(training: Training, module: SingerModule, best: int, out: Path) -
         window_seconds=training.window_seconds,
         source=training.source.name,
         mix_db=training.source.mix_db,
+        separator=training.source.separator,
     )
     branch = objective.counterfactual.branch.state_dict() if objective.counterfactual else {}
     if branch:

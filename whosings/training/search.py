@@ -26,7 +26,7 @@ from whosings.progress import bar
 from whosings.training.module import BEST_BY
 from whosings.training.recipe import Recipe, load_recipe, recipe_names, write_recipe
 from whosings.training.record import Training, read_record
-from whosings.training.run import train
+from whosings.training.run import readable_sides, train
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -109,6 +109,7 @@ def search_weights(
     finished = _finished(study, out)
     if finished:  # the search may have been killed before it wrote the results of the last
         _write_results(training, finished, out)
+    readable_sides(training, store, quiet=quiet)  # now, since trials train without a bar of their own
     with bar("Searching weights", trials, quiet=quiet) as progress:
         progress.reach(len(finished), trials)
         while len(finished) < trials and (found := _next(study, training.seed, finished, deadline)):

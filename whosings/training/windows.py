@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Side, Split
 from whosings.collection.track import Source, SourceName, Track
-from whosings.collection.windows import cut, window_frames, window_starts
+from whosings.collection.windows import Features, window_frames, window_starts
 
 STEMS: tuple[SourceName, SourceName] = ("vocals", "accompaniment")
 DB_PER_NEPER = 10 / np.log(10)  # of power
@@ -22,15 +23,15 @@ DB_PER_NEPER = 10 / np.log(10)  # of power
 class Example(NamedTuple):
     """A window to learn from."""
 
-    log_mel: Tensor
-    """(128, T) in dB"""
+    x: Tensor
+    """(128, T) log-mel in dB, or (2, 128, T) with the melody"""
     singer: Tensor
     """class index: a scalar, (B,) in a batch"""
 
 
 class WindowDataset(Dataset[Example]):
     """
-    All windows of some tracks; the log-mel stays on disk, memory-mapped.
+    All windows of some tracks; their features stay on disk, memory-mapped.
 
     Args:
         tracks: the tracks of this side, in any order.
@@ -39,6 +40,7 @@ class WindowDataset(Dataset[Example]):
         store: where log-mel spectrograms come from.
         source: which sound is heard.
         window_seconds: 3, 5 or 10.
+        melody: whether windows hold the melody as well.
 
     """
 
@@ -50,12 +52,13 @@ class WindowDataset(Dataset[Example]):
         store: FeatureStore,
         source: Source,
         window_seconds: int,
+        melody: bool = False,
     ):
-        self.store, self.source = store, source
+        self.store, self.source, self.melody = store, source, melody
         self.length = window_frames(window_seconds)
         self._windows: list[tuple[Track, int, int]] = []  # track, start frame, class index
         for track in tracks:
-            starts = window_starts(store.log_mel(track, source).shape[1], self.length)
+            starts = window_starts(self._features(track, source).frames, self.length)
             kept = starts[split.window_indices(side, track.id, len(starts))]
             singer = split.singers.index(track.artist)
             self._windows += [(track, int(start), singer) for start in kept]
@@ -65,9 +68,12 @@ class WindowDataset(Dataset[Example]):
 
     def __getitem__(self, index: int) -> Example:
         track, start, singer = self._windows[index % len(self)]
-        # The map is opened anew each time: kept open, a large collection would run out of file handles.
-        window = cut(self.store.log_mel(track, self.source), start, self.length)
+        window = self._features(track, self.source).window(start, self.length)
         return Example(torch.from_numpy(window), torch.tensor(singer))
+
+    def _features(self, track: Track, source: Source) -> Features:
+        # The maps are opened anew each time: kept open, a large collection would run out of file handles.
+        return self.store.features(track, source, melody=self.melody)
 
 
 class RemixedWindows(WindowDataset):
@@ -75,8 +81,9 @@ class RemixedWindows(WindowDataset):
     Each window's voice over the band of another song, at a level drawn between `levels_db`.
 
     So no band tells who sings. The powers of both mel spectrograms are added, which leaves out only the
-    interference of the two. What is drawn depends on `seed` and the index alone; `EpochSampler` counts the
-    index on through the epochs, so every epoch hears other mixes and a resumed run hears the same ones.
+    interference of the two; the melody is that of the voice. What is drawn depends on `seed` and the index
+    alone; `EpochSampler` counts the index on through the epochs, so every epoch hears other mixes and a
+    resumed run hears the same ones.
     """
 
     def __init__(self, *args: Any, levels_db: tuple[float, float], seed: int, **kwargs: Any):
@@ -85,7 +92,7 @@ class RemixedWindows(WindowDataset):
         self.seed = seed
         self._tracks = list(dict.fromkeys(track for track, _, _ in self._windows))
         self._voice_db, self._band_db = (
-            {track.id: _mean_db(self.store.log_mel(track, Source(name))) for track in self._tracks}
+            {track.id: _mean_db(self.store.log_mel(track, self._stem(name))) for track in self._tracks}
             for name in STEMS
         )
 
@@ -94,18 +101,22 @@ class RemixedWindows(WindowDataset):
         track, start, singer = self._windows[index % len(self)]
         random = np.random.default_rng((self.seed, index))
         other = self._tracks[random.integers(len(self._tracks))]
-        voice, band = (
-            self.store.log_mel(track, Source(name)) for track, name in zip((track, other), STEMS, strict=True)
-        )
+        voice = self._features(track, self._stem("vocals"))
+        band = Features(self.store.log_mel(other, self._stem("accompaniment")))
         start = min(start, _last_start(voice, self.length))  # a stem may be shorter than its mix
         place = int(random.integers(_last_start(band, self.length) + 1))
         gain = self._voice_db[track.id] - self._band_db[other.id] - random.uniform(*self.levels_db)
-        mixed = _add_powers(cut(voice, start, self.length), cut(band, place, self.length) + gain)
-        return Example(torch.from_numpy(mixed.astype(np.float32)), torch.tensor(singer))
+        x = voice.window(start, self.length)
+        log_mel = x[0] if self.melody else x
+        log_mel[:] = _add_powers(log_mel, band.window(place, self.length) + gain)
+        return Example(torch.from_numpy(x), torch.tensor(singer))
+
+    def _stem(self, name: SourceName) -> Source:
+        return replace(self.source, name=name)
 
 
-def _last_start(log_mel: np.ndarray, length: int) -> int:
-    return max(log_mel.shape[1] - length, 0)
+def _last_start(features: Features, length: int) -> int:
+    return max(features.frames - length, 0)
 
 
 def _add_powers(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""The paper's tables and figures, each from one command, the published figures beside ours."""

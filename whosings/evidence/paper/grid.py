@@ -1,0 +1,121 @@
+"""A grid of runs: estimated, trained and scored one by one, resumed where it was cut off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whosings.collection.catalogue import open_collection
+from whosings.collection.features import FeatureStore
+from whosings.collection.splits import Split, make_split
+from whosings.collection.track import SeparatorName, Source
+from whosings.evidence.answers import Answers, read_answers
+from whosings.evidence.evaluate import METRICS, evaluate, scores_folder
+from whosings.evidence.paper.plan import Cell, Draw, Row
+from whosings.files import read_json
+from whosings.identify.identifier import set_vote
+from whosings.training.recipe import Recipe, load_recipe
+from whosings.training.record import Training, read_record
+from whosings.training.run import train
+
+RUNS = "runs"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all runs of a grid share."""
+
+    collection: Path
+    out: Path
+    protocol: str = "kuo"
+    split: Split | None = None
+    """One frozen split for all draws, which then differ by the seed of weights and order alone; without it
+    each draw has a split of its own by `protocol`, as in the papers."""
+    mix_db: float | None = None
+    separator: SeparatorName = "spleeter"
+    """where vocals come from"""
+    epochs: int | None = None
+    first_step: int | None = None
+    """Epochs of the first of two training steps; None: as in the recipe, but no more than a quarter of all."""
+    overrides: tuple[str, ...] = ()
+    """such as learning_rate=0.001"""
+
+    def recipe(self, name: str) -> Recipe:
+        """Give a recipe with what the grid changes; raises WhosingsError for an unknown name or key."""
+        changes = [*self.overrides, *([f"epochs={self.epochs}"] if self.epochs else [])]
+        recipe = load_recipe(name, changes)
+        usual = recipe.counterfactual.first_step
+        if recipe.counterfactual.branch == "none" or not usual:
+            return recipe
+        first_step = min(usual, recipe.epochs // 4) if self.first_step is None else self.first_step
+        return load_recipe(name, [*changes, f"counterfactual.first_step={first_step}"])
+
+    def source(self, cell: Cell) -> Source:
+        """Give the sound that a cell hears."""
+        return Source(cell.source, self.mix_db, "stems" if cell.source == "mix" else self.separator)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A run of the grid as one row of a table sees it."""
+
+    row: Row
+    cell: Cell
+    metrics: dict[str, Any]
+    """the content of metrics.json"""
+    answers: Answers
+    parameters: int
+    folder: Path
+    """of the run"""
+
+
+class Grid:
+    """The runs of some settings, each in a folder of its own under `out/runs`."""
+
+    def __init__(self, settings: Settings, store: FeatureStore):
+        self.settings, self.store = settings, store
+        self.collection = open_collection(settings.collection)
+
+    def split(self, draw: Draw) -> Split:
+        """Give the split of a draw."""
+        settings = self.settings
+        return settings.split or make_split(self.collection, settings.protocol, draw.seed, draw.fold)
+
+    def training(self, cell: Cell) -> Training:
+        """Give what decides the run of a cell."""
+        recipe, source = self.settings.recipe(cell.recipe), self.settings.source(cell)
+        return Training(self.collection, self.split(cell.draw), recipe, cell.window, source, cell.draw.seed)
+
+    def folder(self, cell: Cell) -> Path:
+        """Give the run folder of a cell."""
+        source = self.settings.source(cell)
+        sound = f"{source.name}-{source.separator}" if source.separated else source.name
+        name = f"{cell.recipe}-{cell.window}s-{sound}-seed{cell.draw.seed}"
+        fold = f"-fold{cell.draw.fold}" if self.settings.protocol == "sixfold" else ""
+        return self.settings.out / RUNS / (name + fold)
+
+    def done(self, cell: Cell) -> bool:
+        """Say whether a cell is trained, its vote set and its test songs scored."""
+        return (self.folder(cell) / METRICS).is_file()
+
+    def train(self, cell: Cell, *, quiet: bool = False) -> Path:
+        """
+        Train a cell and set its vote, going on where that was cut off; give the run folder.
+
+        Raises WhosingsError where the folder holds a run of other settings, or the run cannot be made.
+        """
+        training, folder = self.training(cell), self.folder(cell)
+        train(training, folder, self.store, quiet=quiet)
+        if not self.done(cell):
+            set_vote(folder, training, self.store)
+        return folder
+
+    def score(self, row: Row, cell: Cell) -> Scored:
+        """Score a row's branch of a trained cell, once and for all; read what was scored before."""
+        run = self.folder(cell)
+        scores = scores_folder(run, branch=row.branch)
+        if not (scores / METRICS).is_file():
+            evaluate(run, branch=row.branch, store=self.store, quiet=True)
+        metrics = read_json(scores / METRICS, "metrics")
+        return Scored(row, cell, metrics, read_answers(scores), read_record(run)["parameters"], run)
