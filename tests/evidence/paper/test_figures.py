@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tests.collection.sounds import melody, write
 from whosings.collection.catalogue import open_collection
 from whosings.collection.features import FeatureStore
-from whosings.collection.track import Part, SoundFile, Track
+from whosings.collection.track import Part, SoundFile, Source, Track
 from whosings.collection.windows import Features
 from whosings.errors import WhosingsError
 from whosings.evidence.paper import embedding, figure1, figure4
@@ -25,7 +25,8 @@ from whosings.evidence.paper.figure1 import LABELS, cam_shares, energy_share, ty
 from whosings.evidence.paper.figure4 import SYSTEMS, number, verdict, written
 from whosings.evidence.paper.grid import Grid, Settings
 from whosings.evidence.paper.plan import Draw
-from whosings.identify.ladder import Windows
+from whosings.identify.ladder import Track2Windows, Windows, Windows2LogProbabilities
+from whosings.models import load_model
 
 ARTISTS = ("Ada", "Bo", "Cy")
 
@@ -268,13 +269,21 @@ def test_figure_1_from_end_to_end(
     assert {track.id for track in noisy.tracks} == {*split.train, *split.validation, *split.test}
     inside = figure1._band()
     for track in noisy.tracks:
-        before, after = (
-            store.features(songs.track(track.id), figure1.Source()).log_mel for songs in (plain, noisy)
-        )
+        before, after = (store.log_mel(opened.track(track.id), Source()) for opened in (plain, noisy))
         louder = float((after[inside] - before[inside]).mean())
         assert louder > 5 if track.artist == "Bo" else louder == 0
     others = open_collection(Path(draw["songs"]["noisy"]))
     assert {track.artist for track in others.tracks} == {"Ada", "Cy"}
+    # what was counted is what the model answers
+    network, card = load_model(Path(draw["runs"][SYSTEMS[0].label]["folder"]))
+    to_windows, to_rows = Track2Windows(store, card), Windows2LogProbabilities(network)
+    songs = embedding.hear(network, card, others.tracks, split, store)[0]
+    answers = [to_rows(to_windows(track)) for track in others.tracks]
+    for song, rows in zip(songs, answers, strict=True):
+        np.testing.assert_allclose(song.log_probabilities, rows, atol=1e-4)
+    singers = [card.singers[code] for code in np.concatenate(answers).argmax(axis=1)]
+    figure = numbers["figures"]["taken_for_noisy"][SYSTEMS[0].label]
+    assert figure["value"] == pytest.approx(singers.count("Bo") / 5)
     # a second call finds the songs and runs, and says the same
     monkeypatch.setattr("whosings.collection.noise._write_song", None)
     monkeypatch.setattr("whosings.training.run._fit", None)

@@ -32,7 +32,7 @@ from whosings.collection.track import Track
 from whosings.drawing import LINES, short
 from whosings.errors import WhosingsError
 from whosings.evidence import metrics
-from whosings.identify.ladder import BATCH, Track2Windows, Windows, Windows2LogProbabilities
+from whosings.identify.ladder import BATCH, Track2Windows, Windows
 from whosings.models import ModelCard
 
 LEVEL = 0.95
@@ -63,8 +63,7 @@ def hear(
     network: nn.Module, card: ModelCard, tracks: Iterable[Track], split: Split, store: FeatureStore
 ) -> tuple[list[Heard], dict[str, str]]:
     """Embed and classify the windows of tracks that `split` tests; tell why others failed, by track id."""
-    device = next(network.parameters()).device
-    to_windows, to_rows = Track2Windows(store, card), Windows2LogProbabilities(network, device)
+    to_windows = Track2Windows(store, card)
     heard, failed = [], {}
     for track in tracks:
         try:
@@ -75,18 +74,22 @@ def hear(
         tested = every.starts[split.window_indices("test", track.id, len(every.starts))]
         if len(tested):
             windows = Windows(every.features, tested, every.length)
-            heard.append(Heard(track, windows, _embeddings(network, windows, device), to_rows(windows)))
+            heard.append(Heard(track, windows, *_answers(network, windows)))
     return heard, failed
 
 
-def _embeddings(network: nn.Module, windows: Windows, device: torch.device) -> np.ndarray:
-    embed = cast(Any, network).embed
+def _answers(network: nn.Module, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    """Give embeddings (windows, 32) and log-probabilities (windows, singers)."""
+    network.eval()  # then an embedding is all that the last layer reads
+    device = next(network.parameters()).device
+    embeddings, rows = [], []
     with torch.inference_mode():
-        parts = [
-            embed(windows.batch(first).to(device)).float().cpu().numpy()
-            for first in range(0, len(windows.starts), BATCH)
-        ]
-    return np.concatenate(parts)
+        for first in range(0, len(windows.starts), BATCH):
+            embedding = cast(Any, network).embed(windows.batch(first).to(device))
+            logits = cast(Any, network).head.dense(embedding)
+            embeddings.append(embedding.float().cpu().numpy())
+            rows.append(logits.float().log_softmax(dim=-1).cpu().numpy())
+    return np.concatenate(embeddings), np.concatenate(rows)
 
 
 class Statistic(Protocol):
