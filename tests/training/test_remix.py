@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,10 @@ def test_a_stem_shorter_than_its_mix_is_taken_to_its_end(tmp_path: Path) -> None
                 write(folder / f"{name}.flac", melody(10 * number + album, seconds))
     windows = remixed(open_collection(tmp_path), store_in(tmp_path / "store"), 0.0)
     assert all(window.x.shape == (128, 94) for window in (windows[i] for i in range(len(windows))))
+
+
+def test_a_stem_alone_is_not_remixed(stems: Collection, store: FeatureStore, tmp_path: Path) -> None:
+    mix = training_of(stems, "crnn", "remix_db=[0, 3]", "epochs=1")
+    with pytest.raises(WhosingsError, match="remix_db lays voices over bands"):
+        train(replace(mix, source=Source("vocals")), tmp_path / "run", store, quiet=True)
+    assert not (tmp_path / "run").exists()

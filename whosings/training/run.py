@@ -62,6 +62,11 @@ def train(
     record = earlier_record(training, out)
     if record and record["complete"]:
         return TrainingResult(out, record["failed"])
+    if training.recipe.remix_db is not None and training.source.name != "mix":
+        raise WhosingsError(
+            f"{out}: remix_db lays voices over bands, but the {training.source.name} alone are to be heard; "
+            "train on the mix, or set remix_db=null."
+        )
     sides, failed = readable_sides(training, store, workers=workers, quiet=quiet)
     datasets = {side: _dataset(training, side, tracks, store) for side, tracks in sides.items()}
     record = record or begin_record(training, out)
@@ -105,7 +110,7 @@ def readable_sides(
 
 
 def _dataset(training: Training, side: Side, tracks: list[Track], store: FeatureStore) -> WindowDataset:
-    """Give the windows of a side; only training windows are ever remixed."""
+    """Give the windows of a side; only training windows of the mix are ever remixed."""
     source, seconds = training.source, training.window_seconds
     common = (tracks, side, training.split, store, source, seconds, training.melody)
     levels = training.recipe.remix_db

@@ -193,9 +193,9 @@ def test_the_band_is_that_of_the_noise() -> None:
 
 
 def test_the_window_shown_is_typical() -> None:
-    first = [np.array([0.9, np.nan]), np.array([0.5, 0.4])]
-    second = [np.array([0.1, 0.2]), np.array([0.3, 0.4])]
-    assert typical(first, second) == (1, 0)  # differences .8, none, .2 and 0
+    first = [np.array([0.9, np.nan]), np.array([0.6, 0.0])]  # mean .5
+    second = [np.array([0.1, 0.3]), np.array([0.2, 0.6])]  # mean .3
+    assert typical(first, second) == (1, 0)
     assert typical([np.array([np.nan])], [np.array([0.5])]) == (0, 0)
 
 

@@ -132,7 +132,7 @@ def figure1(
 
     Each draw has its own five artists and noisy one, drawn by its seed among those with a test song, where
     `artists` and `noisy` do not name them. `level_db` is explained by `whosings.collection.noise.add_noise`.
-    The picture shows the first draw, and the window in which the two systems' shares differ by the median.
+    The picture shows the first draw, and the window in which both systems' shares are nearest to their means.
     Writes songs, runs, picture, numbers, table and page into `out/figure1`; what is there already is kept.
 
     Raises WhosingsError where there is no draw, an artist cannot be used, or songs cannot be read or trained
@@ -392,23 +392,24 @@ def _caption(trial: _Trial, level_db: float) -> str:
         f"First draw: (a) a test window of {trial.noisy}, whose songs alone had noise in training (framed; "
         f"its power {level_db:+g} dB to the song's); (b), (c) Grad-CAM of that window for {trial.noisy}; "
         "(d), (e) test windows of all artists by t-SNE, all with noise now. The window is the one in which "
-        "the systems' shares of heat in the band differ by the median."
+        "the two shares of heat in the band come nearest to their means over this draw's windows."
     )
 
 
 def typical(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> tuple[int, int]:
     """
-    Find the song and window in which two systems' shares (windows,) differ by the median of all windows.
+    Find the song and window in which two systems' shares (windows,) come nearest to their two means.
 
     The first window of the first song where none has a share in both.
     """
     places = [(song, at) for song, shares in enumerate(first) for at in range(len(shares))]
-    differences = np.concatenate(first) - np.concatenate(second)
-    both = np.flatnonzero(np.isfinite(differences))
-    if not len(both):
+    pairs = np.stack([np.concatenate(first), np.concatenate(second)])
+    both = np.isfinite(pairs).all(axis=0)
+    if not both.any():
         return places[0]
-    order = both[np.argsort(differences[both], kind="stable")]
-    return places[order[(len(order) - 1) // 2]]
+    means = [of_system[np.isfinite(of_system)].mean() for of_system in pairs]
+    far = np.hypot(pairs[0] - means[0], pairs[1] - means[1])
+    return places[int(np.where(both, far, np.inf).argmin())]
 
 
 def _draw_picture(path: Path, trial: _Trial, measured: dict[str, _Measured]) -> None:
