@@ -1,8 +1,9 @@
 """
 Time a training step of each system: `python benchmarks/training_step.py [--return-memory]`.
 
-Batches of 16 windows of noise, 3 s unless told, bf16 where the hardware has it, all systems in turn, so that a busy
-machine slows them alike; medians. `--return-memory` leaves the allocator as it is, for the cost of that.
+Batches of 16 windows of noise, 3 s unless told, bf16 where the hardware has it, all systems in turn, so that
+a busy machine slows them alike; medians. `--return-memory` leaves the allocator as it is, for the cost of
+that.
 """
 
 from __future__ import annotations

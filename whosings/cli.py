@@ -208,8 +208,8 @@ def train(
     votes = set_vote(out, training, store)
     best = read_record(out)
     show.sentence(
-        f"{out}: best of {show.counted(training.recipe.epochs, 'epoch')} is {best['best_epoch']}, counted from "
-        f"0; on validation its macro F1 is {best['best']['validation/f1_macro']:.3f} for windows and "
+        f"{out}: best of {show.counted(training.recipe.epochs, 'epoch')} is {best['best_epoch']}, counted "
+        f"from 0; on validation its macro F1 is {best['best']['validation/f1_macro']:.3f} for windows and "
         f"{max(votes.values()):.3f} for songs."
     )
     _end(result.failed)

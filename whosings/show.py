@@ -166,9 +166,9 @@ def systems(rows: Sequence[tuple[str, str, int, int | None]]) -> None:
         table.add_row(name, f"{parameters:,}", "" if added is None else f"{added}", about)
     _console().print(table)
     sentence(
-        "Parameters are those in use, at 20 singers. A learned counterfactual branch (LCA) adds the given number in "
-        "training and is dropped afterwards; random counterfactual attention (CAL) adds none. Systems without a "
-        "number have no attention map to exchange."
+        "Parameters are those in use, at 20 singers. A learned counterfactual branch (LCA) adds the given "
+        "number in training and is dropped afterwards; random counterfactual attention (CAL) adds none. "
+        "Systems without a number have no attention map to exchange."
     )
 
 

@@ -16,6 +16,7 @@ import pytest
 from tests.audio.sounds import noise
 from tests.shared_data import mir1k
 from whosings.audio import decode, melody
+from whosings.audio.frames import frame_batches
 from whosings.audio.units import HOP, N_MELS, SAMPLE_RATE
 from whosings.errors import WhosingsError
 
@@ -161,8 +162,8 @@ def test_the_network_hears_what_torchcrepe_hears(tmp_path: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
     expected = np.load(tmp_path / "out.npy")
     with torch.inference_mode():
-        stretches = [melody._frames(stretch)[0] for stretch in melody._stretches([sound])]
-        ours = melody._network("tiny")(torch.from_numpy(np.concatenate(stretches))).numpy()
+        batches = [melody._normalised(frames)[0] for frames in frame_batches([sound], melody.WINDOW)]
+        ours = melody._network("tiny")(torch.from_numpy(np.concatenate(batches))).numpy()
     np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 

@@ -142,8 +142,8 @@ def test_windows_of_one_song_count_as_one():
 def test_singers_of_one_song_are_not_taken_for_certain():
     low, high = metrics.bootstrap_interval(ABC, ["a", "b", "a"], ABC, ABC)["accuracy"]
     assert low < 2 / 3 < high
-    assert [len(songs) for songs in metrics._strata(np.array([0, 1, 1, 1, 2, 2]))] == [3, 3]
-    assert [len(songs) for songs in metrics._strata(np.array([0, 1, 2, 2]))] == [2, 2]
+    assert [len(songs) for songs in metrics.strata(np.array([0, 1, 1, 1, 2, 2]))] == [3, 3]
+    assert [len(songs) for songs in metrics.strata(np.array([0, 1, 2, 2]))] == [2, 2]
 
 
 def test_a_single_song_tells_nothing():

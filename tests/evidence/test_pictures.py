@@ -91,7 +91,7 @@ def test_mel_bands_are_those_of_librosa():
     import librosa
 
     centres = librosa.mel_frequencies(N_MELS + 2, fmin=0, fmax=8000)[1:-1]
-    np.testing.assert_allclose(pictures._mel_bands(centres), np.arange(N_MELS), atol=1e-9)
+    np.testing.assert_allclose(pictures.mel_places(centres), np.arange(N_MELS), atol=1e-9)
 
 
 def test_misfits_are_told_and_leave_no_file(tmp_path, song):

@@ -10,22 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft
 
-from whosings.audio.units import AMIN, HOP, N_FFT, N_MELS, SAMPLE_RATE, TOP_DB
+from whosings.audio.frames import frame_batches
+from whosings.audio.units import AMIN, N_FFT, N_MELS, SAMPLE_RATE, TOP_DB
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
-
-BATCH = 64  # frames transformed at a time: the spectra stay in the processor's cache
-
-# derived
-STRETCH = (BATCH - 1) * HOP + N_FFT  # samples under the frames of a batch
 
 
 def log_mel(samples: np.ndarray) -> np.ndarray:
@@ -52,8 +46,7 @@ def log_mel_blocks(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     Raises ValueError where there is no sample at all.
     """
     filters, window = _mel_filters(), _window()
-    for stretch in _stretches(blocks):
-        frames = sliding_window_view(stretch, N_FFT)[::HOP]
+    for frames in frame_batches(blocks, N_FFT):
         spectra = fft.rfft(
             frames * window, axis=1
         )  # in float64, as librosa's: float32 shows 60 dB below a tone
@@ -67,24 +60,13 @@ def apply_top_db(log_mel: np.ndarray, peak: float) -> None:
     np.maximum(log_mel, np.float32(peak - TOP_DB), out=log_mel)
 
 
-def _stretches(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Pad the song for centred frames and cut it into the samples `(STRETCH,)` under each batch of them."""
-    padding = np.zeros(N_FFT // 2, dtype=np.float32)
-    held, waiting, heard = padding, [], 0
-    for block in chain(blocks, [padding]):
-        heard += len(block)
-        waiting.append(block.astype(np.float32, copy=False))
-        if len(held) + sum(map(len, waiting)) < STRETCH:
-            continue
-        held, waiting = np.concatenate([held, *waiting]), []
-        while len(held) >= STRETCH:
-            yield held[:STRETCH]
-            held = held[BATCH * HOP :]
-    if heard == len(padding):
-        raise ValueError("there is not one sample to compute a log-mel of")
-    held = np.concatenate([held, *waiting])
-    if len(held) >= N_FFT:
-        yield held
+@lru_cache(maxsize=1)
+def mel_centres() -> np.ndarray:
+    """Give the centres `(128,)` of the mel bands in Hz: the two outer points are only edges."""
+    from librosa import mel_frequencies
+
+    centres: np.ndarray = mel_frequencies(N_MELS + 2, fmin=0, fmax=SAMPLE_RATE / 2)[1:-1]
+    return centres
 
 
 @lru_cache(maxsize=1)

@@ -10,16 +10,16 @@ from __future__ import annotations
 import importlib.util
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
+from whosings.audio.frames import frame_batches
+from whosings.audio.logmel import mel_centres
 from whosings.audio.units import HOP, N_MELS, SAMPLE_RATE
 from whosings.errors import WhosingsError
 
@@ -33,7 +33,6 @@ CAPACITY = "tiny"  # of CREPE: nearly as good on singing as "full", which takes 
 PERIODICITY = 0.5  # smallest activation that counts as voiced: the original CREPE's convention
 SILENCE = 1e-4  # RMS about the mean below which a frame is silent, -80 dB: above the dither of 16 bits
 LOWEST = 50.0  # Hz: torchcrepe's lower limit
-BATCH = 64  # frames at a time: fastest on one core, being in the processor's cache
 
 # CREPE's own units (Kim et al. 2018)
 WINDOW = 1024  # samples heard for one pitch
@@ -42,8 +41,6 @@ CENTS_PER_PITCH = 20.0
 LOWEST_CENTS = 1997.3794084376191  # of the first pitch, above 10 Hz
 NEIGHBOURS = 4  # pitches on each side of the strongest that refine it
 
-# derived
-STRETCH = (BATCH - 1) * HOP + WINDOW  # samples under the frames of a batch
 MELODY_SETTINGS: dict[str, str | int | float] = {
     "version": VERSION,
     "network": f"crepe-{CAPACITY}",
@@ -75,8 +72,8 @@ def contour(blocks: Iterable[np.ndarray]) -> np.ndarray:
     network = _network(CAPACITY)
     bands = []
     with torch.inference_mode():
-        for stretch in _stretches(blocks):
-            frames, silent = _frames(stretch)
+        for heard in frame_batches(blocks, WINDOW):
+            frames, silent = _normalised(heard)
             f0 = _f0(network(torch.from_numpy(frames)).numpy())
             f0[silent] = np.nan
             bands.append(mel_band(f0))
@@ -90,7 +87,7 @@ def mel_band(f0: np.ndarray) -> np.ndarray:
     `f0` is in Hz; nan and 0 are unvoiced. NO_BAND where unvoiced or below the centre of the first band.
     """
     voiced = np.nan_to_num(np.asarray(f0, dtype=np.float64), nan=0.0)
-    return (np.searchsorted(_band_centres(), voiced, side="right") - 1).astype(np.int16)
+    return (np.searchsorted(mel_centres(), voiced, side="right") - 1).astype(np.int16)
 
 
 def one_hot(contour: np.ndarray) -> np.ndarray:
@@ -98,27 +95,8 @@ def one_hot(contour: np.ndarray) -> np.ndarray:
     return (np.arange(N_MELS)[:, None] == contour).astype(np.float32)
 
 
-def _stretches(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Pad the song for centred frames and cut it into the samples `(STRETCH,)` under each batch of them."""
-    padding = np.zeros(WINDOW // 2, dtype=np.float32)
-    held, heard = padding, 0
-    for block in chain(blocks, [padding]):
-        if block.ndim != 1:
-            raise ValueError(f"blocks must have the shape (samples,), not {block.shape}")
-        heard += len(block)
-        held = np.concatenate([held, block.astype(np.float32, copy=False)])
-        while len(held) >= STRETCH:
-            yield held[:STRETCH]
-            held = held[BATCH * HOP :]
-    if heard == len(padding):
-        raise ValueError("there is not one sample to find a melody in")
-    if len(held) >= WINDOW:
-        yield held
-
-
-def _frames(stretch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cut samples into CREPE's input `(frames, 1024)`, mean 0 and deviation 1, and tell which are silent."""
-    frames = sliding_window_view(stretch, WINDOW)[::HOP]
+def _normalised(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give CREPE's input `(frames, 1024)`, mean 0 and deviation 1, and tell which frames are silent."""
     frames = frames - frames.mean(axis=1, keepdims=True)
     deviation = frames.std(axis=1, ddof=1, keepdims=True)  # ddof as in torchcrepe
     # CREPE hears all frames equally loud, and may find a pitch in what nobody can hear
@@ -189,12 +167,3 @@ def _crepe_module(folder: Path) -> ModuleType:
         if before is not None:
             sys.modules["torchcrepe"] = before
     return module
-
-
-@lru_cache(maxsize=1)
-def _band_centres() -> np.ndarray:
-    """Give the centres `(128,)` of the mel bands in Hz: the two outer points are only edges."""
-    from librosa import mel_frequencies
-
-    centres: np.ndarray = mel_frequencies(N_MELS + 2, fmin=0, fmax=SAMPLE_RATE / 2)[1:-1]
-    return centres

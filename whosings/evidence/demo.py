@@ -12,9 +12,9 @@ from whosings.collection.features import FeatureStore
 from whosings.collection.splits import make_split
 from whosings.collection.studio import render_collection
 from whosings.collection.track import Source
+from whosings.evidence.answers import SongRow
 from whosings.evidence.evaluate import CONFUSION, REPORT, Evaluation, evaluate
 from whosings.evidence.explain import explain
-from whosings.evidence.answers import SongRow
 from whosings.evidence.report import SongStory, write_report
 from whosings.identify.identifier import Identifier, set_vote
 from whosings.identify.ladder import Identification

@@ -22,13 +22,14 @@ from typing import Any, cast
 import numpy as np
 from torch import nn
 
+from whosings.audio.logmel import mel_centres
 from whosings.audio.units import FRAME_RATE, N_MELS, SAMPLE_RATE, TOP_DB
 from whosings.collection.features import FeatureStore, default_cache
 from whosings.collection.track import Track
 from whosings.drawing import VERMILION
 from whosings.errors import WhosingsError
 from whosings.evidence.gradcam import grad_cam
-from whosings.evidence.pictures import pooled, song_picture
+from whosings.evidence.pictures import mel_places, pooled, song_picture
 from whosings.evidence.report import data_address, write_page
 from whosings.identify.ladder import (
     Answer,
@@ -36,6 +37,7 @@ from whosings.identify.ladder import (
     Track2Windows,
     Windows,
     Windows2LogProbabilities,
+    check_lone,
     lone_track,
 )
 from whosings.models import ModelCard, load_model
@@ -205,11 +207,7 @@ def explain_file(
     network, card = load_model(run)
     if singer is not None and singer not in card.singers:
         raise WhosingsError(f"{run}: this model does not know {singer!r}; it knows {_named(card.singers)}.")
-    if card.source != "mix" and not card.sound.separated:
-        raise WhosingsError(
-            f"{file}: the model in {run} hears {card.source} from stems, which a lone file does not have; "
-            "explain with a model that hears the mix, or one trained with a separator."
-        )
+    check_lone(file, card)
     picture, page = out / f"{file.stem}.png", out / f"{file.stem}.html"
     with _lent(store) as lent:
         heard = _hear(network, card, lone_track(file), lent, singer)
@@ -269,7 +267,7 @@ def band_shares(heat: np.ndarray) -> list[BandShare]:
     total = float(heat.sum())
     if not total > 0:
         return []
-    centres = _mel_centres()
+    centres = mel_centres()
     shares = []
     for low, high in pairwise(BAND_EDGES):
         inside = (low <= centres) & (centres < high)
@@ -312,14 +310,6 @@ def _lent(store: FeatureStore | None) -> Iterator[FeatureStore]:
 def _named(singers: Sequence[str]) -> str:
     more = f" and {len(singers) - MOST_NAMED} more" if len(singers) > MOST_NAMED else ""
     return ", ".join(singers[:MOST_NAMED]) + more
-
-
-def _mel_centres() -> np.ndarray:
-    """Give the centre of each mel band in Hz: (128,)."""
-    from librosa import mel_frequencies
-
-    centres: np.ndarray = mel_frequencies(N_MELS + 2, fmin=0, fmax=SAMPLE_RATE / 2)[1:-1]
-    return centres
 
 
 def _page_values(explained: Explained, heard: _Heard, card: ModelCard, file: Path) -> dict[str, Any]:
@@ -398,7 +388,7 @@ def _sound(file: Path) -> bytes:
 
 def _hz_ticks() -> list[tuple[str, float]]:
     """Give frequencies in Hz and how high they stand in the picture, in per cent."""
-    bands = np.interp(HZ_TICKS, _mel_centres(), np.arange(N_MELS))
+    bands = mel_places(np.array(HZ_TICKS))
     labels = [f"{hz // 1000}k" if hz >= 1000 else str(hz) for hz in HZ_TICKS]
     return [(label, 100 * (band + 0.5) / N_MELS) for label, band in zip(labels, bands, strict=True)]
 

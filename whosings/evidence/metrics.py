@@ -158,7 +158,7 @@ def bootstrap_interval(
     if songs < 2:
         return dict.fromkeys(FIGURES, (0.0, 1.0))
     counts = _counts(truth, answer, song, songs, len(labels))
-    return _interval(_figures(_resample(counts, _strata(_singers(counts)), rounds, seed)), level)
+    return _interval(_figures(_resample(counts, strata(_singers(counts)), rounds, seed)), level)
 
 
 def mean_interval(
@@ -204,9 +204,9 @@ def mean_interval(
         return dict.fromkeys(FIGURES, (0.0, 1.0))
     singer = _singers(counts.sum(axis=1))
     by_runs = np.unique(tested, axis=0, return_inverse=True)[1].ravel()
-    strata = [songs[part] for songs in _strata(by_runs) for part in _strata(singer[songs])]
+    drawn_among = [songs[part] for songs in strata(by_runs) for part in strata(singer[songs])]
     with np.errstate(invalid="ignore"):  # 0 / 0 of a run that sits a round out
-        figures = _figures(_resample(counts, strata, rounds, seed))
+        figures = _figures(_resample(counts, drawn_among, rounds, seed))
     return _interval({name: np.nanmean(values, axis=-1) for name, values in figures.items()}, level)
 
 
@@ -240,7 +240,7 @@ def paired_difference(
     interval = dict.fromkeys(FIGURES, (-1.0, 1.0))
     p_value = dict.fromkeys(FIGURES, 1.0)
     if songs >= 2:
-        both = _resample(np.stack(counts, axis=1), _strata(_singers(counts[0])), rounds, seed)
+        both = _resample(np.stack(counts, axis=1), strata(_singers(counts[0])), rounds, seed)
         drawn = {name: values[:, 0] - values[:, 1] for name, values in _figures(both).items()}
         interval = _interval(drawn, level)
         p_value = {name: _two_sided(drawn[name]) for name in FIGURES}
@@ -367,7 +367,7 @@ def _singers(counts: np.ndarray) -> np.ndarray:
     return singers
 
 
-def _strata(singer: np.ndarray) -> list[np.ndarray]:
+def strata(singer: np.ndarray) -> list[np.ndarray]:
     """Songs to be drawn among each other, two or more in each, by true `singer` (songs,)."""
     by_singer = sorted((np.flatnonzero(singer == code) for code in np.unique(singer)), key=len)
     single = [songs for songs in by_singer if len(songs) == 1]
@@ -377,7 +377,7 @@ def _strata(singer: np.ndarray) -> list[np.ndarray]:
     return [*rest, np.concatenate(single)] if single else rest
 
 
-def _resample(counts: np.ndarray, strata: list[np.ndarray], rounds: int, seed: int) -> np.ndarray:
+def _resample(counts: np.ndarray, drawn_among: list[np.ndarray], rounds: int, seed: int) -> np.ndarray:
     """
     Sum the counts (songs, ..., 3, S) of the songs drawn: (rounds, ..., 3, S); equal seeds draw equal songs.
 
@@ -389,7 +389,7 @@ def _resample(counts: np.ndarray, strata: list[np.ndarray], rounds: int, seed: i
     generator = np.random.default_rng(seed)
     flat = counts.reshape(len(counts), -1).astype(np.float64)
     total = np.zeros((rounds, flat.shape[1]))
-    for songs in strata:
+    for songs in drawn_among:
         n = len(songs)
         times = generator.multinomial(n - 1, np.full(n, 1 / n), size=rounds)
         total += n / (n - 1) * (times @ flat[songs])

@@ -12,7 +12,8 @@ from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from whosings.audio.units import FRAME_RATE, N_MELS, SAMPLE_RATE
+from whosings.audio.logmel import mel_centres
+from whosings.audio.units import FRAME_RATE, N_MELS
 from whosings.drawing import BLUE, FAINT, INK, VERMILION, page, short
 from whosings.errors import WhosingsError
 from whosings.evidence.metrics import ReliabilityBin, calibration_error
@@ -146,7 +147,7 @@ def _spectrogram(
             heat, cmap=_translucent(VERMILION), vmin=0, vmax=1, origin="lower", aspect="auto", extent=extent
         )
         _colour_bar(figure, overlay, axes, "spoke for the singer")
-    axes.set_yticks(_mel_bands(np.array(MEL_TICKS)), [str(tick) for tick in MEL_TICKS])
+    axes.set_yticks(mel_places(np.array(MEL_TICKS)), [str(tick) for tick in MEL_TICKS])
     axes.set_ylabel("Hz")
     axes.tick_params(axis="x", labelbottom=False)
 
@@ -175,12 +176,9 @@ def _ribbon(
     axes.tick_params(axis="y", length=0)
 
 
-def _mel_bands(hertz: np.ndarray) -> np.ndarray:
+def mel_places(hertz: np.ndarray) -> np.ndarray:
     """Place frequencies in Hz among the mel bands: 0.0 is the centre of the first."""
-    from librosa import hz_to_mel
-
-    # N_MELS triangles stand on N_MELS + 2 equally spaced mel points, from 0 Hz to half the sample rate
-    places: np.ndarray = hz_to_mel(hertz) / hz_to_mel(SAMPLE_RATE / 2) * (N_MELS + 1) - 1
+    places: np.ndarray = np.interp(hertz, mel_centres(), np.arange(N_MELS))
     return places
 
 

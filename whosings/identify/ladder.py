@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from whosings.audio.units import FRAME_RATE
 from whosings.collection.features import FeatureStore, default_cache
-from whosings.collection.track import Part, SoundFile, Source, Track
+from whosings.collection.track import Part, SoundFile, Track
 from whosings.collection.windows import Features, window_frames, window_starts
 from whosings.errors import WhosingsError
 from whosings.identify.votes import VOTES
@@ -57,7 +57,7 @@ class Windows:
         return start / FRAME_RATE, stop / FRAME_RATE
 
     def batch(self, first: int, count: int = BATCH) -> torch.Tensor:
-        """Give windows `first` to `first + count`, as networks take them: (at most count, ..., 128, length)."""
+        """Give at most `count` windows from `first` on, as networks take them: (n, ..., 128, length)."""
         import numpy as np
         import torch
 
@@ -170,12 +170,7 @@ class File2Identification:
 
     def __call__(self, path: Path) -> Identification:
         """Raises UnreadableSoundError for no readable sound, WhosingsError where it cannot be separated."""
-        if self.card.source != "mix" and not self.card.sound.separated:
-            raise WhosingsError(
-                f"{path}: this model hears {self.card.source} from stems that a lone file does not hold apart; "
-                "train one with `--separator spleeter`, or use `whosings evaluate --collection` on songs with "
-                "stems."
-            )
+        check_lone(path, self.card)
         # Features go through files of their own, so that hours of sound need no more memory than minutes.
         # Stems take long, and are kept.
         with tempfile.TemporaryDirectory(prefix="whosings-") as folder:
@@ -192,6 +187,15 @@ class File2Identification:
             listen_from=round(listen_from, 2),
             listen_to=round(listen_to, 2),
             windows=len(windows.starts),
+        )
+
+
+def check_lone(path: Path, card: ModelCard) -> None:
+    """Raise WhosingsError where a model needs stems that a file outside any collection does not have."""
+    if card.source != "mix" and not card.sound.separated:
+        raise WhosingsError(
+            f"{path}: this model hears the {card.source} of songs with stems, and a lone file has none; "
+            "use a model that hears the mix, or one trained with `--separator spleeter`."
         )
 
 

@@ -215,8 +215,8 @@ def _weights(statistics: Sequence[Statistic]) -> list[np.ndarray]:
     artist = np.unique([artist_of[song] for song in songs], return_inverse=True)[1]
     generator = np.random.default_rng(SEED)
     weights = np.zeros((ROUNDS, len(songs)))
-    for alike in metrics._strata(by_draws):
-        for part in metrics._strata(artist[alike]):
+    for alike in metrics.strata(by_draws):
+        for part in metrics.strata(artist[alike]):
             n = len(part)
             times = generator.multinomial(n - 1, np.full(n, 1 / n), size=ROUNDS)
             weights[:, alike[part]] = times * n / (n - 1)

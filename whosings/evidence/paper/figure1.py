@@ -26,7 +26,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 from torch import nn
 
-from whosings.audio.units import FRAME_RATE, N_MELS, SAMPLE_RATE
+from whosings.audio.logmel import mel_centres
+from whosings.audio.units import FRAME_RATE, N_MELS
 from whosings.collection.catalogue import Collection
 from whosings.collection.features import FeatureStore
 from whosings.collection.noise import LEVEL_DB, NoisySongs, add_noise
@@ -61,6 +62,7 @@ from whosings.evidence.paper.figure4 import (
 )
 from whosings.evidence.paper.grid import Grid, Settings
 from whosings.evidence.paper.plan import FGNL, LCA, Cell, Draw, Row
+from whosings.evidence.pictures import mel_places
 from whosings.identify.identifier import best_device
 from whosings.identify.ladder import LogProbabilities2Answer, Windows
 from whosings.models import ModelCard, load_model
@@ -260,16 +262,9 @@ def _measure(row: Row, trial: _Trial, grid: Grid, folder: Path, quiet: bool) -> 
 
 def _band() -> np.ndarray:
     """Say which mel bands have their centre in the noise: (128,) of bool."""
-    centres = _mel_centres()
+    centres = mel_centres()
     inside: np.ndarray = (centres >= LOW) & (centres <= HIGH)
     return inside
-
-
-def _mel_centres() -> np.ndarray:
-    from librosa import mel_frequencies
-
-    centres: np.ndarray = mel_frequencies(N_MELS + 2, fmin=0, fmax=SAMPLE_RATE / 2)[1:-1]
-    return centres
 
 
 def _heat(network: nn.Module, windows: Windows, singer: int, first: int, count: int) -> np.ndarray:
@@ -452,7 +447,7 @@ def _frame(axes: Axes, values: np.ndarray) -> None:
     axes.add_patch(
         Rectangle(corner, right - left, height, fill=False, edgecolor=VERMILION, linewidth=1.6, clip_on=False)
     )
-    ticks = np.interp(MEL_TICKS, _mel_centres(), np.arange(N_MELS))
+    ticks = mel_places(np.array(MEL_TICKS))
     axes.set_yticks(ticks, [str(hertz) for hertz in MEL_TICKS])
     axes.set(xlabel="seconds", ylabel="Hz" if axes.get_subplotspec().is_first_col() else "")  # type: ignore[union-attr]
 

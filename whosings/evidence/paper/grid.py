@@ -37,7 +37,7 @@ class Settings:
     """where vocals come from"""
     epochs: int | None = None
     first_step: int | None = None
-    """Epochs of the first of two training steps; None: as in the recipe, but no more than a quarter of all."""
+    """epochs of the first of two training steps; None: the recipe's, but no more than a quarter of all"""
     overrides: tuple[str, ...] = ()
     """such as learning_rate=0.001"""
 

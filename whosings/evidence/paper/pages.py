@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from whosings.evidence.paper.tables import (
     draw_name,
     places,
 )
+from whosings.evidence.report import write_page
 from whosings.files import write_json, write_text
 
 if TYPE_CHECKING:
@@ -50,7 +50,17 @@ def write_table(report: TableReport, folder: Path) -> dict[str, Path]:
     _forest(paths["png"], report)
     write_text(paths["md"], _markdown(report))
     write_text(paths["csv"], _csv(report))
-    write_text(paths["html"], _html(report, paths["png"]))
+    write_page(
+        paths["html"],
+        "table.html",
+        title=_title(report),
+        sheets=_sheets(report),
+        levels=[LEVEL_NAMES[level] for level in LEVELS],
+        picture=paths["png"],
+        notes=notes(report),
+        facts=_facts(report),
+        command=report.provenance.command,
+    )
     write_json(paths["json"], {**asdict(report), "notes": notes(report)})
     return paths
 
@@ -147,7 +157,9 @@ def _published(entry: Entry) -> _Cell:
     found = entry.published
     if found is None:
         return _Cell("")
-    return _Cell(_decimal(found.average, 2), "" if found.best is None else f"(best {_decimal(found.best, 2)})")
+    return _Cell(
+        _decimal(found.average, 2), "" if found.best is None else f"(best {_decimal(found.best, 2)})"
+    )
 
 
 def _tests(report: TableReport, columns: Sequence[Place]) -> list[_Line]:
@@ -205,15 +217,13 @@ def _about_data(report: TableReport) -> Iterator[str]:
     if given.warning:
         yield given.warning
     if any(entry.published for entry in report.entries):
+        ours = (
+            "" if given.artist20 else f", ours on {given.collection}: other data, only to be seen beside it"
+        )
         yield (
-            "Published figures are weighted F1 on artist20"
-            + (
-                ""
-                if given.artist20
-                else f", ours on {given.collection}: other data, only to be seen beside it"
-            )
-            + f". Their {PAPER_RUNS} runs are {PAPER_RUNS} splits, and the code that forerunners released chooses "
-            "the checkpoint by its test score; ours is chosen on validation songs."
+            f"Published figures are weighted F1 on artist20{ours}. Their runs are {PAPER_RUNS} splits, and "
+            "the code that forerunners released chooses the checkpoint by its test score; ours is chosen on "
+            "validation songs."
         )
     others = [name for name in given.separators if name != PAPER_SEPARATOR]
     if others:
@@ -231,7 +241,7 @@ def _about_runs(report: TableReport) -> Iterator[str]:
     planned = len(table.rows) * len(table.sources) * len(table.windows) * len(report.provenance.draws)
     if report.missing_runs:
         yield (
-            f"{report.missing_runs} of {planned} runs are not there yet: their cells are empty or say so, and "
+            f"{report.missing_runs} of {planned} runs are not there yet: their cells are empty or say so; "
             "rows are tested on the draws that both have."
         )
     counts = {len(entry.draws) for entry in report.entries if entry.draws}
@@ -246,9 +256,7 @@ def _about_runs(report: TableReport) -> Iterator[str]:
 
 
 def _about_intervals(report: TableReport) -> Iterator[str]:
-    brackets = (
-        "In brackets: 95 % intervals over songs (bootstrap within each singer, all runs on the same songs)"
-    )
+    brackets = "In brackets: 95 % intervals over songs (bootstrap within singers, runs on the same songs)"
     if report.spread:
         yield f"{brackets}; ± is the {report.spread} (standard deviation over runs), which is not in them."
     else:
@@ -262,8 +270,8 @@ def _about_tests(report: TableReport) -> Iterator[str]:
         pooled = ", those of common draws pooled" if report.spread else ""
         yield (
             f"Differences are of weighted F1 on the same windows and songs{pooled}; p by bootstrap over "
-            f"songs, Holm over the {family} tests of songs between neighbouring rows. They are about songs: other "
-            "seeds may differ."
+            f"songs, Holm over the {family} tests of songs between neighbouring rows. They are about songs: "
+            "other seeds may differ."
         )
     if report.missing_tests:
         yield f"{report.missing_tests} paired tests could not be made: the rows have no run in common yet."
@@ -403,26 +411,6 @@ def _plain(text: str) -> str:
     return "".join(marks.get(letter, letter) for letter in " ".join(text.split()))
 
 
-def _html(report: TableReport, picture: Path) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("whosings.evidence"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    return environment.get_template("table.html").render(
-        title=_title(report),
-        sheets=_sheets(report),
-        levels=[LEVEL_NAMES[level] for level in LEVELS],
-        picture="data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode("ascii"),
-        notes=notes(report),
-        facts=_facts(report),
-        command=report.provenance.command,
-    )
-
-
 def _csv(report: TableReport) -> str:
     """Write a line for each row, source, window length and level, all figures in full."""
     first = report.table.rows[0]
@@ -499,7 +487,7 @@ def _forest(path: Path, report: TableReport) -> None:
     from whosings.drawing import LINES, page
 
     rows, table = report.table.rows, report.table
-    height = 1.3 + len(table.sources) * (0.5 + len(rows) * (0.22 + 0.17 * len(table.windows)))
+    height = 1.3 + len(table.sources) * (0.5 + len(rows) * (0.2 + 0.13 * len(table.windows)))
     with page(path, 9, height) as figure:
         panels = figure.subplots(len(table.sources), len(LEVELS), sharex=True, sharey=True, squeeze=False)
         for at, source in enumerate(table.sources):

@@ -74,10 +74,10 @@ def reproduce_table(
     """
     Train and score the runs of a table one by one, writing the table into `settings.out` after each.
 
-    Runs that are done are taken as they are; one that was cut off goes on. A run that cannot be made is noted,
-    and the others go on. With `max_hours` no run is begun that is expected to end later. `on_estimate` hears
-    what all will take before it starts (with `plan_only` it does not), `on_run` of each run and the seconds it
-    is expected to take. Raises WhosingsError where nothing at all could be scored.
+    Runs that are done are taken as they are; one that was cut off goes on. A run that cannot be made is
+    noted, and the others go on. With `max_hours` no run is begun that is expected to end later. `on_estimate`
+    hears what all will take before it starts (with `plan_only` it does not), `on_run` of each run and the
+    seconds it is expected to take. Raises WhosingsError where nothing at all could be scored.
     """
     grid = Grid(settings, store)
     wanted = cells(table, draws)

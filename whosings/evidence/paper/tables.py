@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from whosings.evidence.paper.grid import Scored
     from whosings.evidence.paper.plan import Draw, Row, Table
 
-# Rounds of a paired test: for songs, the smallest p (2 / 10,001) has to survive Holm over a whole table
-ROUNDS: dict[Level, int] = {"window": 2_000, "song": 10_000}
+ROUNDS = 2_000  # of a paired test
+ROUNDS_OF_FAMILY = 10_000  # its smallest p, 2 / 10,001, has to survive Holm over a whole table
 NOISE = 0.05  # p from which a difference is taken for noise
 PAPER_FIGURE = "f1_weighted"
 
@@ -419,7 +419,8 @@ def _compare(runs: Runs, row: Row, other: Row, place: Place, neighbours: bool) -
     if not true:
         return None
     labels = sorted({*true, *first, *second})
-    paired = paired_difference(true, first, second, labels, songs, rounds=ROUNDS[place.level])
+    rounds = ROUNDS_OF_FAMILY if neighbours and place.level == "song" else ROUNDS
+    paired = paired_difference(true, first, second, labels, songs, rounds=rounds)
     made = Comparison(
         row=row,
         other=other,
