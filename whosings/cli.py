@@ -16,7 +16,11 @@ from whosings import show
 from whosings.errors import WhosingsError
 
 if TYPE_CHECKING:
+    from whosings.collection.features import FeatureStore
     from whosings.collection.track import SeparatorName
+    from whosings.evidence.paper.estimate import Estimate
+    from whosings.evidence.paper.grid import Settings
+    from whosings.evidence.paper.plan import Draw
     from whosings.training.record import Training
 
 
@@ -344,7 +348,8 @@ def reproduce(
     from whosings.collection.features import FeatureStore, default_cache
     from whosings.collection.splits import Split
     from whosings.evidence.paper.grid import Settings
-    from whosings.evidence.paper.plan import draws_of
+    from whosings.evidence.paper.plan import TABLES, draws_of, narrowed
+    from whosings.evidence.paper.reproduce import reproduce_table
 
     settings = Settings(
         collection=collection,
@@ -358,28 +363,19 @@ def reproduce(
         overrides=tuple(overrides or []),
     )
     draws = draws_of(protocol, _numbers("--seeds", seeds))
-    store = FeatureStore(default_cache())
-    if what.value.startswith("figure"):
-        from whosings.evidence.paper.figure1 import figure1
-        from whosings.evidence.paper.figure4 import figure4
-
-        draw = figure1 if what is PaperChoice.figure1 else figure4
-        figure = draw(settings, draws, store)
-        show.files({"picture": figure.picture, "page": figure.page, "numbers": figure.record})
+    if what in {PaperChoice.figure1, PaperChoice.figure4}:
+        _reproduce_figure(what, settings, draws, FeatureStore(default_cache()), max_hours, plan)
         return
-    from whosings.evidence.paper.plan import TABLES, narrowed
-    from whosings.evidence.paper.reproduce import reproduce_table
-
     lengths = _numbers("--windows", windows) if windows else None
     table = narrowed(TABLES[what.value], lengths, source.value if source else None)
     result = reproduce_table(
         table,
         settings,
         draws,
-        store,
+        FeatureStore(default_cache()),
         max_hours=max_hours,
         plan_only=plan,
-        command=_command(),
+        command=shlex.join(["whosings", *sys.argv[1:]]),
         on_estimate=show.estimate,
         on_run=show.run,
     )
@@ -491,9 +487,31 @@ def _numbers(option: str, text: str) -> list[int]:
         raise WhosingsError(f"{option} {text}: give whole numbers with commas, such as 0,21,42.") from None
 
 
-def _command() -> str:
-    """Give the command line as it was typed, for the record."""
-    return shlex.join(["whosings", *sys.argv[1:]])
+def _reproduce_figure(
+    what: PaperChoice,
+    settings: Settings,
+    draws: list[Draw],
+    store: FeatureStore,
+    max_hours: float | None,
+    plan: bool,
+) -> None:
+    """Make a figure, once it is known what its runs will take."""
+    from whosings.evidence.paper.figure1 import figure1
+    from whosings.evidence.paper.figure4 import figure4
+
+    def begin(expected: Estimate) -> None:
+        show.estimate(expected)
+        if plan:
+            raise typer.Exit
+        if max_hours is not None and expected.hours > max_hours:
+            raise WhosingsError(
+                f"{settings.out}: a figure needs all its runs, which take longer than {max_hours:g} hours; "
+                "allow more, or fewer seeds or epochs."
+            )
+
+    draw = figure1 if what is PaperChoice.figure1 else figure4
+    figure = draw(settings, draws, store, on_estimate=begin)
+    show.files({"picture": figure.picture, "page": figure.page, "numbers": figure.record})
 
 
 def _fail(text: str) -> None:

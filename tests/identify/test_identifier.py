@@ -213,5 +213,5 @@ def test_tracks_that_cannot_be_read_are_noted(run: Path, song: Path, tmp_path: P
 def test_a_model_of_the_vocals_refuses_a_whole_song(run: Path, song: Path, tmp_path: Path) -> None:
     network, card = load_model(run)
     save_model(tmp_path, network, card.model_copy(update={"source": "vocals"}))
-    with pytest.raises(WhosingsError, match=r"song\.flac: this model hears vocals alone"):
+    with pytest.raises(WhosingsError, match=r"song\.flac: this model hears the vocals of songs with stems"):
         whosings.load(tmp_path).identify(song)

@@ -23,7 +23,7 @@ from whosings.errors import WhosingsError
 from whosings.evidence.paper import embedding, figure1, figure4
 from whosings.evidence.paper.embedding import DIFFERENCE, Heard, MeanOfWindows, Silhouette, compare, plane
 from whosings.evidence.paper.figure1 import LABELS, cam_shares, energy_share, typical
-from whosings.evidence.paper.figure4 import SYSTEMS, number, verdict, written
+from whosings.evidence.paper.figures import SYSTEMS, FigureReport, number, verdict, written
 from whosings.evidence.paper.grid import Grid, Settings
 from whosings.evidence.paper.plan import Draw
 from whosings.identify.ladder import Track2Windows, Windows, Windows2LogProbabilities
@@ -240,7 +240,7 @@ def store(settings: Settings) -> FeatureStore:
     return FeatureStore(settings.out / "cache")
 
 
-def check_files(report: figure4.FigureReport, names: list[str]) -> dict[str, Any]:
+def check_files(report: FigureReport, names: list[str]) -> dict[str, Any]:
     assert report.picture.read_bytes().startswith(b"\x89PNG")
     numbers: dict[str, Any] = json.loads(report.record.read_text())
     assert numbers == json.loads(json.dumps(report.numbers))
@@ -265,7 +265,8 @@ def test_figure_1_from_end_to_end(
     assert draw["test_windows"] == {"own": 2, "clean": 5, "noisy": 5}
     assert set(draw["test_songs"]["clean"]) == set(draw["test_songs"]["noisy"])
     assert draw["energy_share"] > 0.01
-    plain, noisy = (open_collection(Path(path)) for path in (settings.collection, draw["songs"]["biased"]))
+    folder = report.picture.parent
+    plain, noisy = (open_collection(path) for path in (settings.collection, folder / draw["songs"]["biased"]))
     split = Grid(settings, store).split(Draw(0))
     assert {track.id for track in noisy.tracks} == {*split.train, *split.validation, *split.test}
     inside = figure1._band()
@@ -273,10 +274,12 @@ def test_figure_1_from_end_to_end(
         before, after = (store.log_mel(opened.track(track.id), Source()) for opened in (plain, noisy))
         louder = float((after[inside] - before[inside]).mean())
         assert louder > 5 if track.artist == "Bo" else louder == 0
-    others = open_collection(Path(draw["songs"]["noisy"]))
+    others = open_collection(folder / draw["songs"]["noisy"])
     assert {track.artist for track in others.tracks} == {"Ada", "Cy"}
     # what was counted is what the model answers
-    network, card = load_model(Path(draw["runs"][SYSTEMS[0].label]["folder"]))
+    network, card = load_model(
+        next(folder.glob(f"trained-*/runs/{draw['runs'][SYSTEMS[0].label]['folder']}"))
+    )
     to_windows, to_rows = Track2Windows(store, card), Windows2LogProbabilities(network)
     songs = embedding.hear(network, card, others.tracks, split, store)[0]
     answers = [to_rows(to_windows(track)) for track in others.tracks]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -46,7 +46,8 @@ from whosings.evidence.paper.embedding import (
     hear,
     scatter,
 )
-from whosings.evidence.paper.figure4 import (
+from whosings.evidence.paper.estimate import Estimate, estimate
+from whosings.evidence.paper.figures import (
     PICTURE,
     SYSTEMS,
     FigureReport,
@@ -127,6 +128,7 @@ def figure1(
     artists: Sequence[str] | None = None,
     noisy: str | None = None,
     level_db: float = LEVEL_DB,
+    on_estimate: Callable[[Estimate], None] = lambda expected: None,
     quiet: bool = False,
 ) -> FigureReport:
     """
@@ -136,6 +138,7 @@ def figure1(
     `artists` and `noisy` do not name them. `level_db` is explained by `whosings.collection.noise.add_noise`.
     The picture shows the first draw, and the window in which both systems' shares are nearest to their means.
     Writes songs, runs, picture, numbers, table and page into `out/figure1`; what is there already is kept.
+    `on_estimate` hears what the runs will take, once the songs are written.
 
     Raises WhosingsError where there is no draw, an artist cannot be used, or songs cannot be read or trained
     on.
@@ -146,7 +149,12 @@ def figure1(
     trials = [
         _trial(grid, draw, _chosen(grid, draw, artists, noisy), folder, level_db, quiet) for draw in draws
     ]
-    measured = [{row.label: _measure(row, trial, grid, folder, quiet) for row in SYSTEMS} for trial in trials]
+    grids = [_grid(trial, grid, folder) for trial in trials]
+    on_estimate(_estimate(trials, grids))
+    measured = [
+        {row.label: _measure(row, trial, its_grid, quiet) for row in SYSTEMS}
+        for trial, its_grid in zip(trials, grids, strict=True)
+    ]
     lines = _lines(trials, measured)
     _draw_picture(folder / PICTURE, trials[0], measured[0])
     numbers = {
@@ -178,7 +186,7 @@ def _chosen(
         raise WhosingsError(
             f"{grid.settings.collection}: {strange[0]!r} has no test song; choose among {', '.join(usable)}."
         )
-    generator = np.random.default_rng([draw.seed, draw.fold])
+    generator = np.random.default_rng([draw.seed, draw.fold or 0])
     drawn = [usable[at] for at in generator.permutation(len(usable))]
     chosen = list(artists) if artists else list(dict.fromkeys([*named, *drawn]))[:ARTISTS]
     noisy = noisy or next(name for name in drawn if name in chosen)
@@ -236,12 +244,31 @@ def _key(*what: Any) -> str:
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8]
 
 
-def _measure(row: Row, trial: _Trial, grid: Grid, folder: Path, quiet: bool) -> _Measured:
+def _grid(trial: _Trial, grid: Grid, folder: Path) -> Grid:
+    """Give the grid of the two runs of a trial."""
+    biased = trial.biased.collection.root
+    out = folder / f"trained-{_key(biased.name, trial.split.sha256)}"
+    settings = replace(grid.settings, collection=biased, out=out, split=trial.split, mix_db=None)
+    return Grid(settings, grid.store)
+
+
+def _cell(row: Row, trial: _Trial) -> Cell:
+    return Cell(row.recipe, WINDOW, "mix", trial.draw)
+
+
+def _estimate(trials: Sequence[_Trial], grids: Sequence[Grid]) -> Estimate:
+    """Join the estimates of all trials."""
+    expected = [
+        estimate(grid, [_cell(row, trial) for row in SYSTEMS])
+        for trial, grid in zip(trials, grids, strict=True)
+    ]
+    return Estimate({cell: seconds for one in expected for cell, seconds in one.runs.items()}, 0.0)
+
+
+def _measure(row: Row, trial: _Trial, grid: Grid, quiet: bool) -> _Measured:
     """Train a system on a trial and hear the test songs."""
     biased, split = trial.biased.collection, trial.split
-    out = folder / f"trained-{_key(biased.root.name, split.sha256)}"
-    settings = replace(grid.settings, collection=biased.root, out=out, split=split, mix_db=None)
-    run = Grid(settings, grid.store).train(Cell(row.recipe, WINDOW, "mix", trial.draw), quiet=quiet)
+    run = grid.train(_cell(row, trial), quiet=quiet)
     network, card = load_model(run)
     network.to(best_device())
     tested = [biased.track(name) for name in split.test]
@@ -354,7 +381,7 @@ def _told(trial: _Trial, measured: dict[str, _Measured], lines: Sequence[Line]) 
         "artists": list(trial.split.singers),
         "noisy": trial.noisy,
         "split_sha256": trial.split.sha256,
-        "songs": {"biased": str(trial.biased.collection.root), "noisy": str(trial.others.collection.root)},
+        "songs": {"biased": trial.biased.collection.root.name, "noisy": trial.others.collection.root.name},
         "failed": {**trial.biased.failed, **trial.others.failed},
         "test_songs": {name: [song.track.id for song in heard] for name, heard in songs.items()},
         "test_windows": {name: sum(len(song.embeddings) for song in heard) for name, heard in songs.items()},

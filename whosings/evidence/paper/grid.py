@@ -80,7 +80,7 @@ class Grid:
     def split(self, draw: Draw) -> Split:
         """Give the split of a draw."""
         settings = self.settings
-        return settings.split or make_split(self.collection, settings.protocol, draw.seed, draw.fold)
+        return settings.split or make_split(self.collection, settings.protocol, draw.seed, draw.fold or 0)
 
     def training(self, cell: Cell) -> Training:
         """Give what decides the run of a cell."""
@@ -92,7 +92,7 @@ class Grid:
         source = self.settings.source(cell)
         sound = f"{source.name}-{source.separator}" if source.separated else source.name
         name = f"{cell.recipe}-{cell.window}s-{sound}-seed{cell.draw.seed}"
-        fold = f"-fold{cell.draw.fold}" if self.settings.protocol == "sixfold" else ""
+        fold = "" if cell.draw.fold is None else f"-fold{cell.draw.fold}"
         return self.settings.out / RUNS / (name + fold)
 
     def done(self, cell: Cell) -> bool:

@@ -41,7 +41,7 @@ class Draw:
     """One repetition: the seed of weights, order and split, and the fold where the protocol has folds."""
 
     seed: int
-    fold: int = 0
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ TABLES: dict[str, Table] = {
 
 def draws_of(protocol: str, seeds: Sequence[int]) -> list[Draw]:
     """Give a draw a seed; with the protocol sixfold, six."""
-    folds = range(SIXFOLD if protocol == "sixfold" else 1)
+    folds = range(SIXFOLD) if protocol == "sixfold" else [None]
     return [Draw(seed, fold) for seed in dict.fromkeys(seeds) for fold in folds]
 
 

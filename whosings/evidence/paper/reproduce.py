@@ -101,7 +101,13 @@ def reproduce_table(
             result.failed[name] = str(error)
             continue
         result.done.append(name)
-        origin = read_provenance(scored, draws, command=command, overrides=settings.overrides)
+        origin = read_provenance(
+            scored,
+            draws,
+            command=command,
+            overrides=settings.overrides,
+            artist20=grid.collection.layout == "artist20",
+        )
         result.files.update(write_table(build_table(table, scored, origin), settings.out / table.name))
     if not result.done:
         why = next(iter(result.failed.values()), "the time given is too short for the first run")

@@ -205,7 +205,7 @@ def places(table: Table) -> list[Place]:
 
 def draw_name(draw: Draw) -> str:
     """Name a draw."""
-    return f"seed {draw.seed}" + (f" fold {draw.fold}" if draw.fold else "")
+    return f"seed {draw.seed}" + ("" if draw.fold is None else f" fold {draw.fold}")
 
 
 def read_provenance(
