@@ -3,41 +3,23 @@ Tell whether one run is better than another on the same test songs, or only luck
 
     python benchmarks/compare.py RUN_A RUN_B [--out comparison.json]
 
-Both must share their split. Prints A less B for windows and songs, with 95 % intervals by bootstrap over
-songs.
+Both must share their split and be scored (`whosings evaluate`). Prints A less B for windows and songs, with
+95 % intervals by bootstrap over songs.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from whosings.collection.catalogue import open_collection
-from whosings.collection.features import FeatureStore, default_cache
 from whosings.collection.splits import Split
 from whosings.errors import WhosingsError
+from whosings.evidence.answers import SongRow, WindowRow, read_answers
 from whosings.evidence.metrics import FIGURES, paired_difference
 from whosings.files import write_json
-from whosings.identify.ladder import LogProbabilities2Answer, Track2Windows, Windows2LogProbabilities
-from whosings.models import load_model
-from whosings.training.record import SPLIT, read_record
-
-
-def answers(run: Path, split: Split) -> dict[str, tuple[list[str], str]]:
-    """Give, for each test song, the answers of its windows and the answer of its vote."""
-    network, card = load_model(run)
-    collection = open_collection(Path(read_record(run)["arguments"]["collection"]))
-    to_windows = Track2Windows(FeatureStore(default_cache()), card)
-    to_rows, to_answer = (
-        Windows2LogProbabilities(network),
-        LogProbabilities2Answer(card.singers, card.vote),
-    )
-    given = {}
-    for name in split.test:
-        rows = to_rows(to_windows(collection.track(name)))
-        given[name] = ([card.singers[code] for code in rows.argmax(axis=1)], to_answer(rows).singer)
-    return given
+from whosings.training.record import SPLIT
 
 
 def compare(run_a: Path, run_b: Path) -> dict[str, Any]:
@@ -47,33 +29,32 @@ def compare(run_a: Path, run_b: Path) -> dict[str, Any]:
         raise WhosingsError(
             f"{run_a} and {run_b} were tested on different splits; compare runs of one split."
         )
-    a, b = answers(run_a, split), answers(run_b, split)
-    singer_of = {name: name.split("/")[0] for name in split.test}
-    songs = list(split.test)
-    windows = [name for name in songs for _ in a[name][0]]
+    a, b = read_answers(run_a), read_answers(run_b)
     return {
         "a": run_a.name,
         "b": run_b.name,
-        "window": paired_difference(
-            [singer_of[name] for name in windows],
-            [answer for name in songs for answer in a[name][0]],
-            [answer for name in songs for answer in b[name][0]],
-            split.singers,
-            windows,
-        ).to_dict(),
-        "song": paired_difference(
-            [singer_of[name] for name in songs],
-            [a[name][1] for name in songs],
-            [b[name][1] for name in songs],
-            split.singers,
-            songs,
-        ).to_dict(),
+        "window": _difference(a.windows, b.windows, split),
+        "song": _difference(a.songs, b.songs, split),
         "split_sha256": split.sha256,
     }
 
 
+def _difference(
+    a: Sequence[WindowRow] | Sequence[SongRow], b: Sequence[WindowRow] | Sequence[SongRow], split: Split
+) -> dict[str, Any]:
+    """Compare the answers to the same items, which need not be in the same order."""
+    theirs = {(row.track, getattr(row, "start", 0.0)): row.answer for row in b}
+    return paired_difference(
+        [row.singer for row in a],
+        [row.answer for row in a],
+        [theirs[row.track, getattr(row, "start", 0.0)] for row in a],
+        split.singers,
+        [row.track for row in a],
+    ).to_dict()
+
+
 def main() -> None:
-    """Print a line for windows and one for songs."""
+    """Print a line for each level and figure."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
