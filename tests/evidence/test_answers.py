@@ -1,0 +1,32 @@
+"""Answers as CSV: what is written is what is read, whatever the names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from whosings.errors import WhosingsError
+from whosings.evidence.answers import SONGS, WINDOWS, Answers, SongRow, WindowRow, read_answers, write_answers
+
+ODD = 'a "b", c\u6b4c/d\n/e'
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    answers = Answers(
+        [WindowRow(ODD, 0.0, "Ada", "Bo", 0.5), WindowRow(ODD, 3.008, "Ada", "Ada", 0.25)],
+        [SongRow(ODD, "Ada", "Ada", 0.75, "Bo")],
+    )
+    write_answers(tmp_path, answers)
+    assert read_answers(tmp_path) == answers
+
+
+@pytest.mark.parametrize("name", [WINDOWS, SONGS])
+@pytest.mark.parametrize(
+    "broken", [None, "track,singer\nx,y\n", "track,start,singer,answer,confidence\n1,a,b,c,d\n"]
+)
+def test_broken_answers_are_told(tmp_path: Path, name: str, broken: str | None) -> None:
+    write_answers(tmp_path, Answers([], []))
+    (tmp_path / name).unlink() if broken is None else (tmp_path / name).write_text(broken)
+    with pytest.raises(WhosingsError, match=f"{name}: these answers cannot be read"):
+        read_answers(tmp_path)
