@@ -25,7 +25,8 @@ ODD = ("[live] <a>", "Bj\u00f6rk :smile:")
 QUICK = ("--recipe", "crnn", "--window", 3, "--epochs", 1, "--set", "batch_size=2", "--set", "precision=32")
 COMMANDS = (
     *(["data", "check"], ["data", "split"], ["data", "render"], ["data"]),
-    *(["train"], ["evaluate"], ["identify"], ["models"], ["demo"], []),
+    *(["train"], ["search"], ["evaluate"], ["identify"], ["explain"], ["reproduce"]),
+    *(["models"], ["demo"], []),
 )
 
 
@@ -262,6 +263,13 @@ def test_numbers_out_of_range(words: list[object], odd: Path, tmp_path: Path) ->
     assert (done.status, done.out) == (2, "")
     assert f"Invalid value for '{words[0]}'" in done.err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_ends_in_its_first_step_is_warned_of(odd: Path, tmp_path: Path) -> None:
+    words = ("train", odd, "--out", tmp_path / "run", *QUICK[2:], "--recipe", "crnn_fgnl_lca")
+    assert "the branch will have no part" in command(*words).out
+    words = (*words[:3], tmp_path / "other", *words[4:], "--set", "counterfactual.first_step=0")
+    assert "warning" not in command(*words).out
 
 
 def test_any_whole_number_of_seconds_is_a_window(odd: Path, tmp_path: Path) -> None:

@@ -205,6 +205,13 @@ def train(
     training = _training(
         collection, recipe, window, split, seed, source, separator, mix_db, epochs, overrides
     )
+    counterfactual, epochs_in_all = training.recipe.counterfactual, training.recipe.epochs
+    if counterfactual.branch != "none" and counterfactual.first_step >= epochs_in_all:
+        show.warning(
+            f"{show.counted(epochs_in_all, 'epoch')} end within the first step of "
+            f"{counterfactual.first_step}, which has no counterfactual loss: the branch will have no part "
+            "in this model. Give more epochs, or --set counterfactual.first_step=0."
+        )
     store = FeatureStore(default_cache())
     from whosings.training.run import train as train_run  # imports Lightning, which takes seconds
 
@@ -362,8 +369,12 @@ def reproduce(
         first_step=first_step,
         overrides=tuple(overrides or []),
     )
-    draws = draws_of(protocol, _numbers("--seeds", seeds))
+    draws = draws_of(protocol, _seeds(seeds))
     if what in {PaperChoice.figure1, PaperChoice.figure4}:
+        if windows or source:
+            raise WhosingsError(
+                f"{what.value} has one window length and hears the mix; leave out --windows and --source."
+            )
         _reproduce_figure(what, settings, draws, FeatureStore(default_cache()), max_hours, plan)
         return
     lengths = _numbers("--windows", windows) if windows else None
@@ -380,7 +391,7 @@ def reproduce(
         on_run=show.run,
     )
     show.reproduction(result)
-    _end(result.failed)
+    _end({**result.failed, **result.unheard})
 
 
 @app.command()
@@ -487,6 +498,14 @@ def _numbers(option: str, text: str) -> list[int]:
         raise WhosingsError(f"{option} {text}: give whole numbers with commas, such as 0,21,42.") from None
 
 
+def _seeds(text: str) -> list[int]:
+    """Read the seeds of draws."""
+    seeds = _numbers("--seeds", text)
+    if not all(0 <= seed <= LARGEST_SEED for seed in seeds):
+        raise WhosingsError(f"--seeds {text}: seeds are from 0 to {LARGEST_SEED}; choose others.")
+    return seeds
+
+
 def _reproduce_figure(
     what: PaperChoice,
     settings: Settings,
@@ -512,6 +531,7 @@ def _reproduce_figure(
     draw = figure1 if what is PaperChoice.figure1 else figure4
     figure = draw(settings, draws, store, on_estimate=begin)
     show.files({"picture": figure.picture, "page": figure.page, "numbers": figure.record})
+    _end(figure.unheard)
 
 
 def _fail(text: str) -> None:

@@ -286,6 +286,19 @@ def test_what_cannot_be_scored_is_one_sentence(
     assert files(tmp_path) == before
 
 
+def test_metrics_come_last(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A grid takes a run with metrics for scored; so one that was killed while it was scored has none."""
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("whosings.evidence.evaluate.write_report", killed)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(run, quiet=True)
+    assert not (run / "metrics.json").exists()
+    assert (run / "windows.csv").exists()
+
+
 def test_a_split_without_test_songs(tmp_path: Path) -> None:
     collection = songs(tmp_path / "songs", albums=2, per_album=1)
     run = run_on(collection, tmp_path / "run", FeatureStore(tmp_path / "cache"), "none")

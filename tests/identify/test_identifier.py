@@ -210,6 +210,18 @@ def test_tracks_that_cannot_be_read_are_noted(run: Path, song: Path, tmp_path: P
     assert heard == ["song.flac", "none.wav"]
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=" ".join)
+def test_a_model_of_no_numbers_is_a_sentence(run: Path, song: Path, tmp_path: Path, form: list[str]) -> None:
+    network, card = load_model(run)
+    with torch.no_grad():
+        next(network.parameters()).fill_(torch.nan)
+    save_model(tmp_path, network, card)
+    done = command("identify", tmp_path, song, *form)
+    assert done.status == 2
+    assert "its training diverged" in done.err
+    assert "nan" not in done.out.lower()
+
+
 def test_a_model_of_the_vocals_refuses_a_whole_song(run: Path, song: Path, tmp_path: Path) -> None:
     network, card = load_model(run)
     save_model(tmp_path, network, card.model_copy(update={"source": "vocals"}))

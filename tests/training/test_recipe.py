@@ -114,6 +114,8 @@ def test_a_precision_may_be_written_as_a_number(value: str) -> None:
         ("counterfactual=3", "counterfactual"),
         ("epochs=0", "epochs"),
         ("learning_rate=fast", "learning_rate"),
+        ("learning_rate=.inf", "learning_rate"),
+        ("remix_db=[-.inf, 3]", "remix_db"),
         ("precision=16", "precision"),
         ("epochs", "epochs"),
         ("epochs=[1", "epochs=[1"),

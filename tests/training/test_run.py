@@ -28,7 +28,7 @@ from whosings.models import create, load_model
 from whosings.training.module import BEST_BY, SingerModule
 from whosings.training.recipe import load_recipe
 from whosings.training.record import read_record
-from whosings.training.run import train
+from whosings.training.run import _WholeFiles, train
 
 TERMS = {"main", "effect", "cf", "ent_cf", "att", "ent_main"}
 LCA = ("epochs=3", "counterfactual.first_step=1")
@@ -340,6 +340,43 @@ def test_a_branch_beside_a_network_without_attention(
     training = training_of(collection, "crnn_fgnl_lca", "system=crnn", *LCA)
     with pytest.raises(WhosingsError, match="'crnn' has no attention"):
         train(training, tmp_path / "run", store, quiet=True)
+
+
+def test_ctrl_c_is_handed_on_and_the_run_goes_on(
+    tmp_path: Path, collection: Collection, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    training, before = training_of(collection, "crnn", "epochs=1"), signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(SingerModule, "training_step", pressed)
+        train(training, tmp_path / "run", store, quiet=True)
+    assert signal.getsignal(signal.SIGINT) is before, "the next Ctrl-C would be ignored"
+    train(training, tmp_path / "run", store, quiet=True)
+    assert read_record(tmp_path / "run")["complete"]
+
+
+def test_checkpoints_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise OSError("the lights went out")
+
+    monkeypatch.setattr(Path, "replace", killed)  # all is written, and nothing in its place
+    kept = tmp_path / "last.ckpt"
+    kept.write_bytes(b"earlier")
+    with pytest.raises(OSError, match="lights"):
+        _WholeFiles().save_checkpoint({"epoch": 1}, kept)
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+    assert kept.read_bytes() == b"earlier"
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"arguments": 3}'])
+def test_a_file_that_is_no_record(
+    tmp_path: Path, collection: Collection, store: FeatureStore, text: str
+) -> None:
+    (tmp_path / "run.json").write_text(text, encoding="utf-8")
+    with pytest.raises(WhosingsError, match="this is no run record"):
+        train(training_of(collection, "crnn"), tmp_path, store, quiet=True)
 
 
 def test_a_folder_without_a_run(tmp_path: Path) -> None:

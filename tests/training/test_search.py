@@ -300,6 +300,14 @@ def test_a_folder_of_other_files_is_refused(tmp_path: Path, training: Training, 
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
 
 
+def test_a_record_of_something_else_is_refused(
+    tmp_path: Path, training: Training, store: FeatureStore
+) -> None:
+    (tmp_path / "search.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(WhosingsError, match="no record of a search"):
+        search_weights(training, tmp_path, store, trials=1)
+
+
 @pytest.mark.usefixtures("scored")
 def test_a_broken_study_is_named_and_made_again(
     tmp_path: Path, training: Training, store: FeatureStore

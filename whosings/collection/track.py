@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from whosings.errors import WhosingsError
 
 SourceName = Literal["mix", "vocals", "accompaniment"]
 SeparatorName = Literal["stems", "spleeter", "openunmix", "demucs"]
@@ -56,6 +59,13 @@ class Source:
     name: SourceName = "mix"
     mix_db: float | None = None
     separator: SeparatorName = "stems"
+
+    def __post_init__(self) -> None:
+        """Raise WhosingsError for a level that is no number."""
+        if self.mix_db is not None and not math.isfinite(self.mix_db):
+            raise WhosingsError(
+                f"A voice {self.mix_db} dB over the band cannot be mixed; give a finite level."
+            )
 
     @property
     def separated(self) -> bool:

@@ -104,8 +104,8 @@ def scores_folder(run: Path, *, branch: BranchName = "main", collection: Path | 
 def _trained_on(run: Path) -> tuple[dict[str, Any], Split]:
     """Give the arguments in the record of a run, and its split; raises WhosingsError unless they agree."""
     record, split = read_record(run), Split.load(run / SPLIT)
-    arguments = record.get("arguments") if isinstance(record, dict) else None
-    if not isinstance(arguments, dict) or not {"collection", "split_sha256", "seed"} <= arguments.keys():
+    arguments: dict[str, Any] = record["arguments"]
+    if not {"collection", "split_sha256", "seed"} <= arguments.keys():
         raise WhosingsError(f"{run / RECORD}: this is no run record; train the model again.")
     if arguments["split_sha256"] != split.sha256:
         raise WhosingsError(
@@ -170,7 +170,6 @@ def _write(
         "song": _figures(answers.songs, card.singers),
         "failed": failed,
     }
-    write_json(folder / METRICS, figures)
     write_answers(folder, answers)
     images = _pictures(folder, run, answers.songs, card)
     report = folder / REPORT
@@ -178,6 +177,7 @@ def _write(
     write_report(
         report, metrics=figures, songs=answers.songs, images=images, intro=intro, warning=about["warning"]
     )
+    write_json(folder / METRICS, figures)  # last, since a run that has it counts as scored
     return Evaluation(figures, answers, report)
 
 

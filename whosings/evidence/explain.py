@@ -14,7 +14,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -115,10 +115,6 @@ class Explained:
     """from low to high; none where nothing spoke for the singer"""
     picture: Path
     page: Path
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give plain values, as `--json` prints them."""
-        return {**asdict(self), "picture": str(self.picture), "page": str(self.page)}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whosings.errors import WhosingsError
 from whosings.identify.ladder import (
     File2Identification,
     Identification,
@@ -47,7 +48,11 @@ def best_device() -> str:
 
 
 def set_vote(run: Path, training: Training, store: FeatureStore) -> dict[VoteName, float]:
-    """Choose the vote of a fresh run on its validation songs and write it into the model; give all scores."""
+    """
+    Choose the vote of a fresh run on its validation songs and write it into the model; give all scores.
+
+    Raises WhosingsError where no validation song can be answered.
+    """
     from whosings.models import load_model
     from whosings.models.store import save_card
 
@@ -57,6 +62,9 @@ def set_vote(run: Path, training: Training, store: FeatureStore) -> dict[VoteNam
     validation = log_probabilities(tracks, to_windows, Windows2LogProbabilities(network, best_device()))
     singer_of = {track.id: track.artist for track in tracks}
     rows = of_side(validation.rows, training.split, "validation")
+    if not rows:
+        reason = next(iter(validation.failed.values()), "the split names none")
+        raise WhosingsError(f"{run}: no validation song can be answered ({reason.rstrip('.')}).")
     vote, scores = choose_vote(singer_of, rows, card.singers)
     save_card(run, card.model_copy(update={"vote": vote}))
     return scores

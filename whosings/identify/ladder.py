@@ -95,7 +95,7 @@ class Windows2LogProbabilities:
         self.device = device
 
     def __call__(self, windows: Windows) -> np.ndarray:
-        """Give (windows, singers)."""
+        """Give (windows, singers); raises WhosingsError where the network answers with no numbers."""
         import numpy as np
         import torch
 
@@ -104,7 +104,13 @@ class Windows2LogProbabilities:
             for first in range(0, len(windows.starts), BATCH):
                 logits = self.network(windows.batch(first).to(self.device))
                 rows.append(logits.float().log_softmax(dim=-1).cpu().numpy())
-        return np.concatenate(rows)
+        answers = np.concatenate(rows)
+        if np.isnan(answers).any():
+            raise WhosingsError(
+                "This model answers with no numbers, since its training diverged; train it anew with a lower "
+                "learning_rate."
+            )
+        return answers
 
 
 @dataclass(frozen=True)

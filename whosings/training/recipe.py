@@ -18,7 +18,7 @@ from whosings.lca import BranchKind, Effect, LossWeights, TwoStepSchedule
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CounterfactualRecipe(_Strict):

@@ -65,19 +65,23 @@ class Training:
         missing = [name for name in names if name not in by_id]
         if missing:
             raise WhosingsError(
-                f"{self.collection.root}: the split names {missing[0]} and {len(missing) - 1} more that are "
-                "not in this collection; give the collection that the split was made from."
+                f"{self.collection.root}: the split names {len(missing)} of {len(names)} {side} tracks that "
+                f"are not in this collection ({missing[0]}); give the one that the split was made from."
             )
         return [by_id[name] for name in names]
 
 
 def read_record(run: Path) -> dict[str, Any]:
-    """Read the record of a run; raises WhosingsError where there is none."""
+    """Read the record of a run; raises WhosingsError where there is none, or a file that is no record."""
     if not (run / RECORD).is_file():
         raise WhosingsError(
             f"{run}: this is not a run folder (it has no {RECORD}); give what `whosings train` wrote."
         )
     record: dict[str, Any] = read_json(run / RECORD, "run record")
+    if not isinstance(record, dict) or not isinstance(record.get("arguments"), dict):
+        raise WhosingsError(
+            f"{run / RECORD}: this is no run record; train the model again, in another folder."
+        )
     return record
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
@@ -138,6 +141,7 @@ def _fit(
             max_epochs=recipe.epochs,
             precision=precision_of(recipe),
             callbacks=[history, *_checkpoints(out / CHECKPOINTS), *([] if quiet else [Monitor()])],
+            plugins=[_WholeFiles()],
             logger=TensorBoardLogger(out, name="tensorboard", version=""),
             enable_model_summary=False,
             enable_progress_bar=False,
@@ -148,15 +152,14 @@ def _fit(
         last = out / CHECKPOINTS / "last.ckpt"
         batches, validation = _loaders(datasets, training, trainer)
         # Weights and optimiser only, loaded without unpickling code: a checkpoint must not run any.
-        trainer.fit(
-            module,
-            batches,
-            validation,
-            ckpt_path=last if last.is_file() else None,
-            weights_only=True,
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        with _ctrl_c():
+            trainer.fit(
+                module,
+                batches,
+                validation,
+                ckpt_path=last if last.is_file() else None,
+                weights_only=True,
+            )
     scores = [row[BEST_BY] for row in history.rows]
     return module, scores.index(max(scores)), history
 
@@ -170,6 +173,16 @@ def _loaders(
         loader(datasets["train"], size, shuffle=True, seed=seed, **ranks),
         loader(datasets["validation"], size, shuffle=False, seed=seed, **ranks),
     )
+
+
+class _WholeFiles(TorchCheckpointIO):
+    """Writes checkpoints beside their place; Lightning's own go by way of TMPDIR, often another disk."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        content = io.BytesIO()  # torch would hide from which file an OSError came
+        torch.save(checkpoint, content)
+        with replacing(Path(path)) as temporary:
+            temporary.write_bytes(content.getbuffer())
 
 
 class _Checkpoint(ModelCheckpoint):
@@ -238,6 +251,17 @@ def _draw_curves(recipe: Recipe, history: History, best: int, out: Path) -> None
         second_step_epoch=second_step if second_step and second_step < recipe.epochs else None,
         title=f"{recipe.system}, {out.name}",
     )
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[None]:
+    """Hand Ctrl-C on; Lightning would end the program with status 1, and ignore Ctrl-C from then on."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stopped:
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from stopped
 
 
 @contextmanager

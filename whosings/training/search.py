@@ -152,6 +152,8 @@ def _claim(training: Training, out: Path) -> None:
     """Make `out` the folder of this search, or find that it is; a search without a trial yet is replaced."""
     if (out / SEARCH).is_file():
         earlier = read_json(out / SEARCH, "record of a search")
+        if not isinstance(earlier, dict):
+            raise WhosingsError(f"{out / SEARCH}: this is no record of a search; choose another --out.")
         differing = [name for name, value in training.arguments().items() if earlier.get(name) != value]
         if differing and any(out.glob("trial-*")):
             raise WhosingsError(

@@ -15,6 +15,7 @@ import pytest
 from tests.command import whosings as command
 from tests.evidence.runs import songs
 from whosings.collection.features import FeatureStore
+from whosings.collection.splits import make_split
 from whosings.errors import WhosingsError
 from whosings.evidence.paper.estimate import Estimate, estimate
 from whosings.evidence.paper.grid import Grid, Settings
@@ -84,6 +85,10 @@ def test_a_grid_that_was_killed_half_way_goes_on(tmp_path: Path) -> None:
     assert again.status == 0
     assert "All runs are done." in again.out
 
+    changed = command(*words(tmp_path), "--set", "learning_rate=0.1")
+    assert changed.status == 2
+    assert "another recipe" in changed.err, "runs of other settings were shown as those asked for"
+
 
 def test_a_plan_trains_nothing(tmp_path: Path) -> None:
     songs(tmp_path / "songs", albums=3, per_album=1)
@@ -117,6 +122,65 @@ def test_what_a_grid_changes_in_recipes(tmp_path: Path) -> None:
     )
 
 
+def test_a_first_step_that_never_ends_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WhosingsError, match="leaves none of 3"):
+        Settings(tmp_path, tmp_path, epochs=3, first_step=3).recipe("crnn_fgnl_lca")
+
+
+def test_folds_that_repeat_others_are_left_out(tmp_path: Path) -> None:
+    collection = songs(tmp_path / "songs", albums=3, per_album=1, seconds=1.0)
+    store = FeatureStore(tmp_path / "cache")
+    sixfold = draws_of("sixfold", [3, 4])
+    grid = Grid(Settings(collection.root, tmp_path / "out", "sixfold"), store)
+    assert grid.distinct(sixfold) == [draw for draw in sixfold if draw.fold in (0, 1, 2)]
+    frozen = Grid(Settings(collection.root, tmp_path / "out", split=make_split(collection)), store)
+    assert frozen.distinct(sixfold) == [Draw(3, 0), Draw(4, 0)]
+
+
+def test_a_protocol_without_test_songs_is_refused_before_training(tmp_path: Path) -> None:
+    songs(tmp_path / "songs", albums=3, per_album=1, seconds=1.0)
+    for what in ("table2", "figure1", "figure4"):
+        done = command(
+            "reproduce", what, str(tmp_path / "songs"), "--out", str(tmp_path / "out"), "--protocol", "none"
+        )
+        assert done.status == 2
+        assert "has no test songs" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unreadable_first_song_does_not_end_the_plan(tmp_path: Path) -> None:
+    collection = songs(tmp_path / "songs", albums=3, per_album=1)
+    collection.tracks[0].parts[0].mix.path.write_bytes(b"no sound at all")  # type: ignore[union-attr]
+    table3 = [*words(tmp_path), "--plan", "--windows", "3", "--source", "mix"]
+    done = command(*["table3" if word == "table2" else word for word in table3])
+    assert done.status == 0, done.err
+    assert "to hear melodies" in done.out
+
+
+def test_songs_that_cannot_be_read_are_named_and_end_in_1(tmp_path: Path) -> None:
+    collection = songs(tmp_path / "songs", albums=3, per_album=2, seconds=2.0)
+    spoilt = collection.tracks[0].parts[0].mix.path  # type: ignore[union-attr]
+    spoilt.write_bytes(b"no sound at all")
+    table4 = ["table4" if word == "table2" else word for word in words(tmp_path)]
+    done = command(*table4, "--windows", "3")
+    assert done.status == 1, done.err
+    assert str(spoilt) in done.err
+    assert (tmp_path / "out" / "table4" / "table4.md").is_file()
+
+
+def test_wrong_words_are_refused(tmp_path: Path) -> None:
+    songs(tmp_path / "songs", albums=3, per_album=1, seconds=1.0)
+    common = [str(tmp_path / "songs"), "--out", str(tmp_path / "out")]
+    for seeds in ("-1", "99999999999999999999"):
+        done = command("reproduce", "table2", *common, f"--seeds={seeds}")
+        assert (done.status, "seeds are from 0" in done.err) == (2, True)
+    for option in ("--windows=3", "--source=vocals"):
+        done = command("reproduce", "figure4", *common, option)
+        assert (done.status, "leave out --windows and --source" in done.err) == (2, True)
+    done = command("reproduce", "table2", *common, "--mix-db", "nan")
+    assert (done.status, "finite level" in done.err) == (2, True)
+
+
 def test_tables_share_their_runs() -> None:
     assert {row.recipe for row in TABLES["table4"].rows} == {LCA.recipe}
     assert len(cells(TABLES["table4"], [Draw(0)])) == 3  # both rows are branches of the same runs
@@ -133,8 +197,9 @@ def test_draws() -> None:
 def test_a_table_can_be_narrowed() -> None:
     table = narrowed(TABLES["table3"], [3], "vocals")
     assert (table.windows, table.sources) == ((3,), ("vocals",))
-    with pytest.raises(WhosingsError, match="3, 5, 10 s"):
-        narrowed(TABLES["table3"], [4], None)
+    for windows in ([4], [3, 4]):
+        with pytest.raises(WhosingsError, match="3, 5, 10 s"):
+            narrowed(TABLES["table3"], windows, None)
     with pytest.raises(WhosingsError, match="hears mix"):
         narrowed(TABLES["table1"], None, "vocals")
 
@@ -163,4 +228,4 @@ def test_the_estimate_is_of_the_right_size(tmp_path: Path) -> None:
     grid.train(cell, quiet=True)
     taken = time.monotonic() - started
     assert 0.02 * taken < expected < 3 * taken + 1  # so few steps are mostly overhead
-    assert estimate(grid, [cell]).runs.keys() == {cell}  # trained, but not scored yet
+    assert not estimate(grid, [cell]).runs, "trained, and scoring takes next to nothing"

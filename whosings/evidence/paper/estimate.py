@@ -42,11 +42,11 @@ def estimate(grid: Grid, cells: Sequence[Cell]) -> Estimate:
     """
     Time a few steps of each system and window, and melody and separation on a piece of a song.
 
-    Runs that are done take nothing; one that was cut off counts as whole. Log-mels of all songs are made on
-    the way, since their lengths say how many windows there are. Raises WhosingsError where no song can be
+    Runs that are trained take nothing; one that was cut off counts as whole. Log-mels of all songs are made
+    on the way, since their lengths say how many windows there are. Raises WhosingsError where no song can be
     read.
     """
-    left = [cell for cell in cells if not grid.done(cell)]
+    left = [cell for cell in cells if not grid.trained(cell)]
     if not left:
         return Estimate({}, 0.0)
     frames = _frames(grid)
@@ -62,7 +62,7 @@ def estimate(grid: Grid, cells: Sequence[Cell]) -> Estimate:
         # every epoch learns from the training side and listens to the validation side
         batches = epochs * (learnt + FORWARD * heard) / batch
         runs[cell] = batches * step[cell.recipe, cell.window]
-    return Estimate(runs, _feature_seconds(grid, left, sum(frames.values()) / FRAME_RATE))
+    return Estimate(runs, _feature_seconds(grid, left, frames))
 
 
 def _frames(grid: Grid) -> dict[str, int]:
@@ -89,7 +89,7 @@ def _windows(split: Split, frames: dict[str, int], seconds: int) -> tuple[int, i
     return train, validation
 
 
-def _feature_seconds(grid: Grid, cells: Iterable[Cell], sound_seconds: float) -> float:
+def _feature_seconds(grid: Grid, cells: Iterable[Cell], frames: dict[str, int]) -> float:
     """Time melody and separation where the cells need them; what lies in the cache already counts as well."""
     from whosings.audio.melody import contour
     from whosings.audio.separation import load_separator
@@ -99,21 +99,21 @@ def _feature_seconds(grid: Grid, cells: Iterable[Cell], sound_seconds: float) ->
     separators = {training.source.separator for training in trainings if training.source.separated}
     if not melodies and not separators:
         return 0.0
-    piece = _piece(grid)
+    piece = _piece(grid, next(iter(frames)))
     rate = 0.0  # seconds for a second of sound
     if melodies:
         rate += len(melodies) * _rate(lambda sound: contour([sound]), piece)
     for separate in map(load_separator, separators):
         rate += _rate(lambda sound, separate=separate: list(separate(iter([sound]))), piece)  # type: ignore[misc]
-    return rate * sound_seconds
+    return rate * sum(frames.values()) / FRAME_RATE
 
 
-def _piece(grid: Grid) -> np.ndarray:
-    """Give the first seconds of a song: (samples,)."""
+def _piece(grid: Grid, name: str) -> np.ndarray:
+    """Give the first seconds of a track: (samples,)."""
     import numpy as np
 
     blocks = []
-    for block in track_blocks(grid.collection.tracks[0], Source("mix", grid.settings.mix_db)):
+    for block in track_blocks(grid.collection.track(name), Source("mix", grid.settings.mix_db)):
         blocks.append(block)
         if sum(map(len, blocks)) >= PIECE * SAMPLE_RATE:
             break

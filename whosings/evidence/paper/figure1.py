@@ -128,7 +128,7 @@ def figure1(
     artists: Sequence[str] | None = None,
     noisy: str | None = None,
     level_db: float = LEVEL_DB,
-    on_estimate: Callable[[Estimate], None] = lambda expected: None,
+    on_estimate: Callable[[Estimate], None] | None = None,
     quiet: bool = False,
 ) -> FigureReport:
     """
@@ -146,11 +146,13 @@ def figure1(
     check_draws(draws)
     folder = grid_settings.out / "figure1"
     grid = Grid(grid_settings, store)
+    draws = grid.distinct(draws)
     trials = [
         _trial(grid, draw, _chosen(grid, draw, artists, noisy), folder, level_db, quiet) for draw in draws
     ]
     grids = [_grid(trial, grid, folder) for trial in trials]
-    on_estimate(_estimate(trials, grids))
+    if on_estimate:
+        on_estimate(_estimate(trials, grids))
     measured = [
         {row.label: _measure(row, trial, its_grid, quiet) for row in SYSTEMS}
         for trial, its_grid in zip(trials, grids, strict=True)

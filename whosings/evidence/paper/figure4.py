@@ -37,7 +37,7 @@ def figure4(
     draws: Sequence[Draw],
     store: FeatureStore,
     *,
-    on_estimate: Callable[[Estimate], None] = lambda expected: None,
+    on_estimate: Callable[[Estimate], None] | None = None,
     quiet: bool = False,
 ) -> FigureReport:
     """
@@ -50,7 +50,10 @@ def figure4(
     """
     check_draws(draws)
     grid, folder = Grid(grid_settings, store), grid_settings.out / "figure4"
-    on_estimate(estimate(grid, [Cell(row.recipe, WINDOW, "mix", draw) for draw in draws for row in SYSTEMS]))
+    draws = grid.distinct(draws)
+    if on_estimate:
+        cells = [Cell(row.recipe, WINDOW, "mix", draw) for draw in draws for row in SYSTEMS]
+        on_estimate(estimate(grid, cells))
     songs: dict[str, list[list[Heard]]] = {row.label: [] for row in SYSTEMS}
     told = []
     for draw in draws:

@@ -30,6 +30,16 @@ class FigureReport:
     page: Path
     numbers: dict[str, Any]
 
+    @property
+    def unheard(self) -> dict[str, str]:
+        """Name the songs that could not be trained on or tested, with the reason."""
+        told = [
+            failed
+            for draw in self.numbers["draws"]
+            for failed in (draw["failed"], *(run["record"]["failed"] for run in draw["runs"].values()))
+        ]
+        return {name: reason for failed in told for name, reason in failed.items()}
+
 
 @dataclass(frozen=True)
 class Line:

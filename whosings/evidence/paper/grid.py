@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from whosings.collection.catalogue import open_collection
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Split, make_split
 from whosings.collection.track import SeparatorName, Source
+from whosings.errors import WhosingsError
 from whosings.evidence.answers import Answers, read_answers
 from whosings.evidence.evaluate import METRICS, evaluate, scores_folder
 from whosings.evidence.paper.plan import Cell, Draw, Row
 from whosings.files import read_json
 from whosings.identify.identifier import set_vote
 from whosings.training.recipe import Recipe, load_recipe
-from whosings.training.record import Training, read_record
+from whosings.training.record import RECORD, Training, read_record
 from whosings.training.run import train
 
 RUNS = "runs"
@@ -42,13 +44,22 @@ class Settings:
     """such as learning_rate=0.001"""
 
     def recipe(self, name: str) -> Recipe:
-        """Give a recipe with what the grid changes; raises WhosingsError for an unknown name or key."""
+        """
+        Give a recipe with what the grid changes.
+
+        Raises WhosingsError for an unknown name or key, and where the second step would never begin.
+        """
         changes = [*self.overrides, *([f"epochs={self.epochs}"] if self.epochs else [])]
         recipe = load_recipe(name, changes)
         usual = recipe.counterfactual.first_step
         if recipe.counterfactual.branch == "none" or not usual:
             return recipe
         first_step = min(usual, recipe.epochs // 4) if self.first_step is None else self.first_step
+        if first_step >= recipe.epochs:
+            raise WhosingsError(
+                f"A first step of {first_step} epochs leaves none of {recipe.epochs} to the second; give "
+                "more epochs or a shorter first step."
+            )
         return load_recipe(name, [*changes, f"counterfactual.first_step={first_step}"])
 
     def source(self, cell: Cell) -> Source:
@@ -78,9 +89,27 @@ class Grid:
         self.collection = open_collection(settings.collection)
 
     def split(self, draw: Draw) -> Split:
-        """Give the split of a draw."""
+        """Give the split of a draw; raises WhosingsError where it cannot be made or tests nothing."""
         settings = self.settings
-        return settings.split or make_split(self.collection, settings.protocol, draw.seed, draw.fold or 0)
+        split = settings.split or make_split(self.collection, settings.protocol, draw.seed, draw.fold or 0)
+        if not split.test:
+            raise WhosingsError(
+                f"{settings.collection}: a split by the protocol {split.protocol} has no test songs; choose "
+                "kuo, canonical or sixfold."
+            )
+        return split
+
+    def distinct(self, draws: Sequence[Draw]) -> list[Draw]:
+        """
+        Leave out draws that would make the runs of an earlier one again: same seed, same songs on each side.
+
+        Such are folds beyond the albums of all artists, which count round, and the folds of one frozen split.
+        """
+        first: dict[Any, Draw] = {}
+        for draw in draws:
+            split = self.split(draw)
+            first.setdefault((draw.seed, split.train, split.validation, split.test), draw)
+        return list(first.values())
 
     def training(self, cell: Cell) -> Training:
         """Give what decides the run of a cell."""
@@ -94,6 +123,11 @@ class Grid:
         name = f"{cell.recipe}-{cell.window}s-{sound}-seed{cell.draw.seed}"
         fold = "" if cell.draw.fold is None else f"-fold{cell.draw.fold}"
         return self.settings.out / RUNS / (name + fold)
+
+    def trained(self, cell: Cell) -> bool:
+        """Say whether a cell is trained to its end, whatever its settings were."""
+        folder = self.folder(cell)
+        return (folder / RECORD).is_file() and bool(read_record(folder).get("complete"))
 
     def done(self, cell: Cell) -> bool:
         """Say whether a cell is trained, its vote set and its test songs scored."""

@@ -117,17 +117,16 @@ def narrowed(table: Table, windows: Sequence[int] | None, source: SourceName | N
     """
     Keep some window lengths (seconds) or one source of a table.
 
-    Raises WhosingsError where the table has none of them.
+    Raises WhosingsError where the table lacks one of them.
     """
-    kept = (
-        table.windows if windows is None else tuple(window for window in table.windows if window in windows)
-    )
-    sources = table.sources if source is None else tuple(name for name in table.sources if name == source)
-    if not kept or not sources:
+    wanted = table.windows if windows is None else windows
+    sources = table.sources if source is None else (source,)
+    if not set(wanted) <= set(table.windows) or not set(sources) <= set(table.sources):
         raise WhosingsError(
             f"{table.name} has windows of {', '.join(map(str, table.windows))} s and hears "
             f"{' and '.join(table.sources)}; choose among these."
         )
+    kept = tuple(window for window in table.windows if window in wanted)
     return replace(table, windows=kept, sources=sources)
 
 

@@ -15,6 +15,7 @@ from whosings.evidence.paper.grid import Grid, Settings
 from whosings.evidence.paper.pages import write_table
 from whosings.evidence.paper.plan import Cell, Draw, Table, cells
 from whosings.evidence.paper.tables import build_table, read_provenance
+from whosings.training.record import read_record
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Reproduction:
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     """with the reason"""
+    unheard: dict[str, str] = field(default_factory=dict)
+    """songs that could not be trained on or tested, by track id, with the reason"""
     left: list[str] = field(default_factory=list)
     """for another call, since the time was up"""
 
@@ -80,6 +83,7 @@ def reproduce_table(
     seconds it is expected to take. Raises WhosingsError where nothing at all could be scored.
     """
     grid = Grid(settings, store)
+    draws = grid.distinct(draws)
     wanted = cells(table, draws)
     expected = estimate(grid, wanted)
     on_estimate(expected)
@@ -94,13 +98,16 @@ def reproduce_table(
         on_run(name, clock.expects(cell))
         try:
             with clock.timing(cell):
-                if not grid.done(cell):
-                    grid.train(cell, quiet=quiet)
+                grid.train(
+                    cell, quiet=quiet
+                )  # also where it is done: then it is seen to be of these settings
                 scored += [grid.score(row, cell) for row in table.rows if row.recipe == cell.recipe]
         except WhosingsError as error:
             result.failed[name] = str(error)
             continue
         result.done.append(name)
+        for failed in (read_record(grid.folder(cell))["failed"], *(run.metrics["failed"] for run in scored)):
+            result.unheard.update(failed)
         origin = read_provenance(
             scored,
             draws,
