@@ -22,6 +22,7 @@ FLOORS = {
     "files": 0,
     "progress": 0,
     "drawing": 0,
+    "wording": 0,
     "lca": 1,
     "audio": 1,
     "collection": 2,

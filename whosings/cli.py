@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from whosings import show
 from whosings.errors import WhosingsError
+from whosings.wording import counted
 
 if TYPE_CHECKING:
     from whosings.collection.features import FeatureStore
@@ -208,7 +209,7 @@ def train(
     counterfactual, epochs_in_all = training.recipe.counterfactual, training.recipe.epochs
     if counterfactual.branch != "none" and counterfactual.first_step >= epochs_in_all:
         show.warning(
-            f"{show.counted(epochs_in_all, 'epoch')} end within the first step of "
+            f"{counted(epochs_in_all, 'epoch')} end within the first step of "
             f"{counterfactual.first_step}, which has no counterfactual loss: the branch will have no part "
             "in this model. Give more epochs, or --set counterfactual.first_step=0."
         )
@@ -219,7 +220,7 @@ def train(
     votes = set_vote(out, training, store)
     best = read_record(out)
     show.sentence(
-        f"{out}: best of {show.counted(training.recipe.epochs, 'epoch')} is {best['best_epoch']}, counted "
+        f"{out}: best of {counted(training.recipe.epochs, 'epoch')} is {best['best_epoch']}, counted "
         f"from 0; on validation its macro F1 is {best['best']['validation/f1_macro']:.3f} for windows and "
         f"{max(votes.values()):.3f} for songs."
     )
@@ -254,7 +255,7 @@ def search(
     found = search_weights(training, out, store, trials=trials, max_hours=max_hours)
     weights = ", ".join(f"{name} {value:.3g}" for name, value in vars(found.weights).items())
     show.sentence(
-        f"{found.recipe}: best of {show.counted(found.trials, 'trial')}, macro F1 {found.score:.3f} over "
+        f"{found.recipe}: best of {counted(found.trials, 'trial')}, macro F1 {found.score:.3f} over "
         f"validation windows, with {weights}."
     )
     _end(found.failed)

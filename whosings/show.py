@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whosings.wording import counted
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -30,11 +32,6 @@ def sentence(text: str) -> None:
 def as_json(value: Any) -> None:
     """Print a value as indented JSON."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def counted(number: int, what: str) -> str:
-    """Give `1 song` or `2 songs`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def findings(collection: Collection, found: Sequence[Finding]) -> None:

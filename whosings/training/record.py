@@ -49,9 +49,14 @@ class Training:
             "window_seconds": self.window_seconds,
             "source": self.source.name,
             "mix_db": self.source.mix_db,
-            "separator": None if self.source.separator == "stems" else self.source.separator,
+            "separator": self.source.separator if self._takes_mixes_apart else None,
             "seed": self.seed,
         }
+
+    @property
+    def _takes_mixes_apart(self) -> bool:
+        remixed = self.recipe.remix_db is not None and self.source.separator != "stems"
+        return self.source.separated or remixed
 
     @property
     def melody(self) -> bool:

@@ -171,8 +171,8 @@ def test_one_run_says_so_and_shows_no_spread(one_run, tmp_path):
 
 def test_notes_of_a_short_training_on_other_data(report):
     told = " ".join(notes(report))
-    assert "20 epochs instead of 800." in told
-    assert "after 5 epochs instead of 20" in told
+    assert "Epochs: 20 instead of 800." in told
+    assert "Epochs before the second step of training: 5 instead of 20." in told
     assert "1 of 2 trainings were best at their last epoch" in told
     assert "ours on songs of six: other data" in told
     assert "± is the seed spread" in told

@@ -53,7 +53,6 @@ from whosings.evidence.paper.figures import (
     FigureReport,
     Line,
     check_draws,
-    count_of,
     number,
     told_run,
     told_settings,
@@ -68,6 +67,7 @@ from whosings.identify.identifier import best_device
 from whosings.identify.ladder import LogProbabilities2Answer, Windows
 from whosings.models import ModelCard, load_model
 from whosings.progress import bar
+from whosings.wording import counted
 
 ARTISTS = 5
 WINDOW = 5  # seconds
@@ -399,7 +399,7 @@ def _sentences(trials: Sequence[_Trial], lines: Sequence[Line]) -> list[str]:
     who = f"of {names[0]}" if len(names) == 1 else f"of one artist a draw ({', '.join(names)})"
     without, with_lca = FGNL.label, LCA.label
     return [
-        f"With noise from 3 to 5 kHz in all songs {who} ({count_of(len(trials), 'draw')}), "
+        f"With noise from 3 to 5 kHz in all songs {who} ({counted(len(trials), 'draw')}), "
         f"{written(cam.estimate[without])} of the Grad-CAM of {without} on that artist's test windows lies "
         f"in the band (by chance {number(cam.chance or 0)}) and {written(cam.estimate[with_lca])} with LCA, "
         f"a difference of {verdict(cam.estimate[DIFFERENCE])}.",

@@ -17,7 +17,6 @@ from whosings.evidence.paper.figures import (
     FigureReport,
     Line,
     check_draws,
-    count_of,
     told_run,
     told_settings,
     verdict,
@@ -28,6 +27,7 @@ from whosings.evidence.paper.grid import Grid, Settings
 from whosings.evidence.paper.plan import FGNL, LCA, Cell, Draw
 from whosings.identify.identifier import best_device
 from whosings.models import load_model
+from whosings.wording import counted
 
 WINDOW = 10  # seconds
 
@@ -88,7 +88,7 @@ def figure4(
 def _sentences(line: Line, windows: Sequence[int], draws: int) -> list[str]:
     return [
         f"The silhouette of test windows by artist (Euclidean, on embeddings; {sum(windows)} "
-        f"windows in {count_of(draws, 'draw')}) is {written(line.estimate[FGNL.label])} for {FGNL.label} and "
+        f"windows in {counted(draws, 'draw')}) is {written(line.estimate[FGNL.label])} for {FGNL.label} and "
         f"{written(line.estimate[LCA.label])} for {LCA.label}.",
         f"That is a difference of {verdict(line.estimate[DIFFERENCE])}; the picture says no more than this, "
         "since t-SNE keeps neither distances nor the sizes of clusters.",

@@ -154,8 +154,3 @@ def number(value: float, digits: int = 2) -> str:
     text = f"{value:.{digits}f}"
     text = text.removeprefix("-") if float(text) == 0 else text
     return text.replace("0.", ".", 1) if abs(float(text)) < 1 else text
-
-
-def count_of(count: int, what: str) -> str:
-    """Count things in words: 1 draw, 3 draws."""
-    return f"{count} {what}{'' if count == 1 else 's'}"

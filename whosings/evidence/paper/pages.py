@@ -25,6 +25,7 @@ from whosings.evidence.paper.tables import (
 )
 from whosings.evidence.report import write_page
 from whosings.files import write_json, write_text
+from whosings.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -233,7 +234,7 @@ def _about_data(report: TableReport) -> Iterator[str]:
     if given.mix_db is not None:
         yield f"The mix is made from stems, the voice {given.mix_db:g} dB above the band."
     if given.failed:
-        yield f"Up to {given.failed} songs of a run could not be scored and are left out."
+        yield f"Up to {counted(given.failed, 'song')} of a run could not be scored and left out."
 
 
 def _about_runs(report: TableReport) -> Iterator[str]:
@@ -270,8 +271,8 @@ def _about_tests(report: TableReport) -> Iterator[str]:
         pooled = ", those of common draws pooled" if report.spread else ""
         yield (
             f"Differences are of weighted F1 on the same windows and songs{pooled}; p by bootstrap over "
-            f"songs, Holm over the {family} tests of songs between neighbouring rows. They are about songs: "
-            "other seeds may differ."
+            f"songs, Holm over {counted(family, 'test')} of songs between neighbouring rows. They are about "
+            "songs: other seeds may differ."
         )
     if report.missing_tests:
         yield f"{report.missing_tests} paired tests could not be made: the rows have no run in common yet."
@@ -290,10 +291,10 @@ def _about_training(report: TableReport) -> Iterator[str]:
     if report.table.name in EARLY_STOPPED:
         yield f"{_and(given.epochs)} epochs; the paper stops these early, at epochs that it does not print."
     elif epochs:
-        yield f"{_and(epochs)} epochs instead of {PAPER_EPOCHS}."
+        yield f"Epochs: {_and(epochs)} instead of {PAPER_EPOCHS}."
     steps = [number for number in given.first_steps if number not in (0, PAPER_FIRST_STEP)]
     if steps:
-        yield f"The second step of training begins after {_and(steps)} epochs instead of {PAPER_FIRST_STEP}."
+        yield f"Epochs before the second step of training: {_and(steps)} instead of {PAPER_FIRST_STEP}."
     if given.best_was_last:
         yield (
             f"{given.best_was_last} of {len(given.best_epochs)} trainings were best at their last epoch: "

@@ -80,7 +80,8 @@ def reproduce_table(
     Runs that are done are taken as they are; one that was cut off goes on. A run that cannot be made is
     noted, and the others go on. With `max_hours` no run is begun that is expected to end later. `on_estimate`
     hears what all will take before it starts (with `plan_only` it does not), `on_run` of each run and the
-    seconds it is expected to take. Raises WhosingsError where nothing at all could be scored.
+    seconds it is expected to take. Raises WhosingsError where nothing at all could be scored, or the extra
+    that a run needs is missing.
     """
     grid = Grid(settings, store)
     draws = grid.distinct(draws)
