@@ -125,11 +125,17 @@ def test_draws_of_one_song_each_are_pooled() -> None:
     assert all(draw["interval"] == [0.0, 1.0] for draw in found["draws"])
 
 
-def test_one_song_has_the_whole_range_and_none_no_value() -> None:
+@pytest.mark.parametrize("count", [1, embedding.FEWEST_SONGS - 1])
+def test_too_few_songs_have_the_whole_range(count: int) -> None:
+    songs = cloud(count, 1.0)[:count]
+    values = [np.array([0.5 + 0.01 * at]) for at in range(count)]
+    few = compare({name: [MeanOfWindows(songs, values)] for name in "ab"})
+    assert few["a"]["interval"] == [0.0, 1.0]
+    assert few[DIFFERENCE]["interval"] == [-1.0, 1.0]
+
+
+def test_what_nothing_spoke_for_has_no_value() -> None:
     songs = cloud(1, 1.0)[:1]
-    one = compare({name: [MeanOfWindows(songs, [np.array([0.5])])] for name in "ab"})
-    assert one["a"]["interval"] == [0.0, 1.0]
-    assert one[DIFFERENCE]["interval"] == [-1.0, 1.0]
     none = compare({name: [MeanOfWindows(songs, [np.array([np.nan])])] for name in "ab"})
     assert none["a"]["value"] is None and none[DIFFERENCE]["interval"] is None
     assert written(none["a"]) == "none"

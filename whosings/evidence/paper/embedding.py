@@ -7,7 +7,8 @@ Songs are drawn with replacement, 1000 times, within each artist and among songs
 test, as `metrics.mean_interval` draws them: n - 1 of n songs, scaled to n. A song is one song in every
 draw that tests it and for both systems, so that differences are paired. Songs that no other song shares all
 this with are put together. Nothing is trained again: what other seeds would change is the spread
-over draws, and not in the interval. A figure of a single song has the whole range for its interval.
+over draws, and not in the interval. A figure of fewer than FEWEST_SONGS different songs has the whole range for
+its interval: so few say nothing of others.
 
 Where a song is drawn twice its artist is tighter, so silhouettes of rounds lie above the measured one; every
 interval is therefore shifted to have the measured value where the mean of the rounds was. (In simulations of
@@ -37,6 +38,7 @@ from whosings.models import ModelCard
 
 LEVEL = 0.95
 ROUNDS = 1000
+FEWEST_SONGS = 5  # different ones, in all draws together
 SEED = 0
 DIFFERENCE = "difference"
 
@@ -205,10 +207,10 @@ def _estimate(
 
 
 def _weights(statistics: Sequence[Statistic]) -> list[np.ndarray]:
-    """Draw how often each song counts, (rounds, songs) for each draw; none where there is one song in all."""
+    """Draw how often each song counts, (rounds, songs) for each draw; none where songs are too few."""
     artist_of = {song: artist for of in statistics for song, artist in zip(of.songs, of.artists, strict=True)}
     songs = sorted(artist_of)
-    if len(songs) < 2:
+    if len(songs) < FEWEST_SONGS:
         return []
     tested = np.array([[song in of.songs for of in statistics] for song in songs])
     by_draws = np.unique(tested, axis=0, return_inverse=True)[1].ravel()

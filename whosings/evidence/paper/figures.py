@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from whosings.errors import WhosingsError
-from whosings.evidence.paper.embedding import DIFFERENCE, LEVEL, PERPLEXITY, ROUNDS, SEED
+from whosings.evidence.paper.embedding import DIFFERENCE, FEWEST_SONGS, LEVEL, PERPLEXITY, ROUNDS, SEED
 from whosings.evidence.paper.grid import Settings
 from whosings.evidence.paper.plan import FGNL, LCA, Draw
 from whosings.evidence.paper.tables import draw_name
@@ -66,7 +66,13 @@ def told_settings(settings: Settings) -> dict[str, Any]:
     values["overrides"] = list(settings.overrides)
     return {
         "settings": values,
-        "bootstrap": {"over": "songs", "level": LEVEL, "rounds": ROUNDS, "seed": SEED},
+        "bootstrap": {
+            "over": "songs",
+            "level": LEVEL,
+            "rounds": ROUNDS,
+            "seed": SEED,
+            "fewest_songs": FEWEST_SONGS,
+        },
         "tsne": {"perplexity": PERPLEXITY, "init": "pca", "seed": "that of the first draw"},
         "silhouette": "Euclidean, on embeddings",
     }
