@@ -7,8 +7,8 @@ Songs are drawn with replacement, 1000 times, within each artist and among songs
 test, as `metrics.mean_interval` draws them: n - 1 of n songs, scaled to n. A song is one song in every
 draw that tests it and for both systems, so that differences are paired. Songs that no other song shares all
 this with are put together. Nothing is trained again: what other seeds would change is the spread
-over draws, and not in the interval. A figure of fewer than FEWEST_SONGS different songs has the whole range for
-its interval: so few say nothing of others.
+over draws, and not in the interval. A figure of fewer than FEWEST_SONGS different songs has the whole range
+for its interval: so few say nothing of others.
 
 Where a song is drawn twice its artist is tighter, so silhouettes of rounds lie above the measured one; every
 interval is therefore shifted to have the measured value where the mean of the rounds was. (In simulations of
