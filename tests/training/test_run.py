@@ -402,3 +402,16 @@ def test_a_start_that_fails_leaves_nothing_and_blocks_nothing(
     assert not (tmp_path / "run").exists()
     train(good, tmp_path / "run", store, quiet=True)
     assert read_record(tmp_path / "run")["complete"]
+
+
+def test_a_broken_checkpoint_is_a_sentence(
+    collection: Collection, store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = training_of(collection, "crnn", "epochs=2")
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        stop_in_epoch(patch, 1)
+        train(training, tmp_path / "run", store, quiet=True)
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(WhosingsError, match=r"last\.ckpt: this checkpoint cannot be read"):
+        train(training, tmp_path / "run", store, quiet=True)

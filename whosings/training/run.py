@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning as L
@@ -157,7 +158,7 @@ def _fit(
                 module,
                 batches,
                 validation,
-                ckpt_path=last if last.is_file() else None,
+                ckpt_path=last if last.is_file() and _checkpoint(last) else None,
                 weights_only=True,
             )
     scores = [row[BEST_BY] for row in history.rows]
@@ -173,6 +174,18 @@ def _loaders(
         loader(datasets["train"], size, shuffle=True, seed=seed, **ranks),
         loader(datasets["validation"], size, shuffle=False, seed=seed, **ranks),
     )
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    """Load a checkpoint without running code in it; raises WhosingsError where that cannot be."""
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise WhosingsError(
+            f"{path}: this checkpoint cannot be read ({reason}); delete the run folder and train again."
+        ) from None
+    return checkpoint
 
 
 class _WholeFiles(TorchCheckpointIO):
@@ -219,7 +232,7 @@ def precision_of(recipe: Recipe) -> Any:
 
 def _save_best(training: Training, module: SingerModule, best: int, out: Path) -> None:
     """Load the best epoch's weights and write the saved model, its branch apart."""
-    checkpoint = torch.load(out / CHECKPOINTS / "best.ckpt", map_location="cpu", weights_only=True)
+    checkpoint = _checkpoint(out / CHECKPOINTS / "best.ckpt")
     module.load_state_dict(checkpoint["state_dict"])
     objective = module.objective.cpu().eval()
     card = ModelCard(
