@@ -13,11 +13,12 @@ import soundfile
 from tests.collection.sounds import melody, track_of, write
 from whosings.audio import decode
 from whosings.collection import stems
-from whosings.collection.features import FeatureStore, sha256_of
+from whosings.collection.features import FeatureStore
 from whosings.collection.sound import track_blocks
 from whosings.collection.stems import StemStore
 from whosings.collection.track import Part, SoundFile, Source, Track
 from whosings.errors import UnreadableSoundError, WhosingsError
+from whosings.files import sha256_of
 
 VOCALS = Source("vocals", separator="spleeter")
 RATE = 16_000

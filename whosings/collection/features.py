@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -16,7 +18,7 @@ from whosings.collection.stems import StemStore
 from whosings.collection.track import Source, Track
 from whosings.collection.windows import Features
 from whosings.errors import UnreadableSoundError, WhosingsError
-from whosings.files import replacing, write_text
+from whosings.files import replacing, sha256_of, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -167,13 +169,16 @@ class FeatureStore:
         return None
 
 
-def sha256_of(path: Path) -> str:
-    """Give the SHA-256 of the content of a file; raises OSError where it cannot be read."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+@contextmanager
+def passing_store() -> Iterator[FeatureStore]:
+    """
+    Give a store for a lone file whose features are gone afterwards, while its stems are kept.
+
+    Features go through files all the same, so that hours of sound need no more memory than minutes; stems
+    take long to make.
+    """
+    with tempfile.TemporaryDirectory(prefix="whosings-") as folder:
+        yield FeatureStore(Path(folder), default_cache())
 
 
 def _write_contour(path: Path, blocks: Iterator[np.ndarray]) -> None:

@@ -90,7 +90,7 @@ def _examine_all(
 
 def _examine(track: Track, listen: bool) -> _Examined:
     from whosings.audio import decode
-    from whosings.collection.features import sha256_of
+    from whosings.files import sha256_of
 
     sounds = _sounds(track)
     main = next(iter(sounds.values()))

@@ -10,10 +10,9 @@ how much a second of the window counts in all: wide heat is no stronger evidence
 from __future__ import annotations
 
 import io
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +23,7 @@ from torch import nn
 
 from whosings.audio.logmel import mel_centres
 from whosings.audio.units import FRAME_RATE, N_MELS, SAMPLE_RATE, TOP_DB
-from whosings.collection.features import FeatureStore, default_cache
+from whosings.collection.features import FeatureStore, passing_store
 from whosings.collection.track import Track
 from whosings.drawing import VERMILION
 from whosings.errors import WhosingsError
@@ -205,7 +204,7 @@ def explain_file(
         raise WhosingsError(f"{run}: this model does not know {singer!r}; it knows {_named(card.singers)}.")
     check_lone(file, card)
     picture, page = out / f"{file.stem}.png", out / f"{file.stem}.html"
-    with _lent(store) as lent:
+    with nullcontext(store) if store else passing_store() as lent:
         heard = _hear(network, card, lone_track(file), lent, singer)
         by_frame, by_band = heat_sums(heard.heat, heard.windows, heard.probabilities)
         explained = Explained(
@@ -291,16 +290,6 @@ def _draw(picture: Path, heard: _Heard, card: ModelCard, title: str) -> None:
     song_picture(
         picture, log_mel, heard.heat, probabilities, heard.windows.start_seconds, card.singers, title
     )
-
-
-@contextmanager
-def _lent(store: FeatureStore | None) -> Iterator[FeatureStore]:
-    """Give `store`, or one that is gone afterwards."""
-    if store is not None:
-        yield store
-        return
-    with tempfile.TemporaryDirectory(prefix="whosings-") as folder:
-        yield FeatureStore(Path(folder), default_cache())  # stems take long, and are kept
 
 
 def _named(singers: Sequence[str]) -> str:

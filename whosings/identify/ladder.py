@@ -9,13 +9,12 @@ The ladder from a song to an answer; each step adds one thing.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whosings.audio.units import FRAME_RATE
-from whosings.collection.features import FeatureStore, default_cache
+from whosings.collection.features import FeatureStore, passing_store
 from whosings.collection.track import Part, SoundFile, Track
 from whosings.collection.windows import Features, window_frames, window_starts
 from whosings.errors import WhosingsError
@@ -177,10 +176,8 @@ class File2Identification:
     def __call__(self, path: Path) -> Identification:
         """Raises UnreadableSoundError for no readable sound, WhosingsError where it cannot be separated."""
         check_lone(path, self.card)
-        # Features go through files of their own, so that hours of sound need no more memory than minutes.
-        # Stems take long, and are kept.
-        with tempfile.TemporaryDirectory(prefix="whosings-") as folder:
-            to_windows = Track2Windows(FeatureStore(Path(folder), default_cache()), self.card)
+        with passing_store() as store:
+            to_windows = Track2Windows(store, self.card)
             windows = to_windows(lone_track(path))
             answer = self.to_answer(self.to_log_probabilities(windows))
             listen_from, listen_to = windows.span(answer.best_window)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from whosings.errors import WhosingsError
+from whosings.files import sha256_of
 
 
 def weights_folder() -> Path:
@@ -36,8 +36,7 @@ def find_weights(file: str, url: str, separator: str, also: Sequence[Path] = ())
 def digest(path: Path) -> str:
     """Give the first 8 hex digits of the SHA-256 of a file; raises WhosingsError where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:8]
+        return sha256_of(path)[:8]
     except OSError as error:
         raise WhosingsError(
             f"{path}: these weights cannot be read ({error.strerror}); check their permissions."

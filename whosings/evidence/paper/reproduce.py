@@ -99,9 +99,8 @@ def reproduce_table(
         on_run(name, clock.expects(cell))
         try:
             with clock.timing(cell):
-                grid.train(
-                    cell, quiet=quiet
-                )  # also where it is done: then it is seen to be of these settings
+                # also where it is done: then it is seen to be of these settings
+                grid.train(cell, quiet=quiet)
                 scored += [grid.score(row, cell) for row in table.rows if row.recipe == cell.recipe]
         except WhosingsError as error:
             result.failed[name] = str(error)
