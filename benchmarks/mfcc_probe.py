@@ -19,11 +19,12 @@ from sklearn.metrics import f1_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from whosings.audio.frontend import SINGER
 from whosings.collection.catalogue import Collection, open_collection
 from whosings.collection.features import FeatureStore, default_cache
 from whosings.collection.splits import Side, Split
 from whosings.collection.track import Source
-from whosings.collection.windows import cut, window_frames, window_starts
+from whosings.collection.windows import cut, window_starts
 from whosings.evidence.metrics import evaluate
 from whosings.files import write_json
 
@@ -44,7 +45,7 @@ def side_features(
     collection: Collection, split: Split, side: Side, source: Source, seconds: int, store: FeatureStore
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give features (windows, 80), singers (windows,) and song ids (windows,) of a side."""
-    length = window_frames(seconds)
+    length = SINGER.window_frames(seconds)
     rows, singers, songs = [], [], []
     for name in getattr(split, side):
         track = collection.track(name)

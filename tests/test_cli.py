@@ -16,7 +16,7 @@ from tests.collection.sounds import empty, melody, write
 from tests.command import Done
 from tests.command import whosings as command
 from tests.training.songs import songs
-from whosings.cli import _songs
+from whosings.cli.options import songs_named
 from whosings.collection.splits import PROTOCOLS, WARNINGS, Split
 from whosings.collection.studio.extras import _PACKAGES
 from whosings.show import clock
@@ -288,7 +288,7 @@ def test_a_split_of_another_collection(odd: Path, tmp_path: Path) -> None:
 def test_stems_beside_a_song_are_not_songs(tmp_path: Path) -> None:
     for name in ("a", "a.vocals", "a.accompaniment", "b.vocals"):
         write(tmp_path / f"{name}.wav", melody(1, 1.0))
-    files, failed = _songs([tmp_path])
+    files, failed = songs_named([tmp_path])
     assert [file.name for file in files] == ["a.wav", "b.vocals.wav"]
     assert failed == {}
 

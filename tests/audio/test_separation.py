@@ -16,6 +16,7 @@ import torch
 
 from tests.audio.sounds import noise, tone
 from tests.shared_data import mir1k
+from whosings import weights
 from whosings.audio import decode
 from whosings.audio.separation import (
     SEPARATORS,
@@ -23,7 +24,6 @@ from whosings.audio.separation import (
     load_separator,
     openunmix,
     spleeter,
-    weights,
 )
 from whosings.audio.separation.streaming import Windows, separate_stream
 from whosings.errors import WhosingsError

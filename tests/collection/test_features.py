@@ -68,7 +68,7 @@ def test_settings_make_keys(tmp_path: Path) -> None:
     assert store.key(twice, Source()) != store.key(track, Source())
     left = Track("Ada", "One", "Song", (Part(mix=SoundFile(voice.path, 0)),))
     assert store.key(left, Source()) != store.key(track_of(voice.path), Source())
-    assert store.key(track, Source(), [*features.LOG_MEL_SETTINGS, 1]) != store.key(track, Source())
+    assert store.key(track, Source(), (1, 2)) != store.key(track, Source(), (1, 3))
 
 
 def test_a_song_that_breaks_leaves_nothing(tmp_path: Path) -> None:

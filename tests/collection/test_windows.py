@@ -3,12 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from whosings.collection.windows import cut, window_frames, window_starts
+from whosings.audio.frontend import SINGER
+from whosings.collection.windows import cut, window_starts
 
 
 @pytest.mark.parametrize(("seconds", "frames"), [(3, 94), (5, 157), (10, 313)])
 def test_frames_of_a_window(seconds: int, frames: int) -> None:
-    assert window_frames(seconds) == frames
+    assert SINGER.window_frames(seconds) == frames
 
 
 @pytest.mark.parametrize(

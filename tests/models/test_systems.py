@@ -44,7 +44,7 @@ MAPS = {
 def windows_for(system: str, batch: int = 2, frames: int = 94) -> Tensor:
     """Log-mel in dB, and where the system hears it a melody contour with rests."""
     log_mel = torch.randn(batch, 128, frames) * 12 - 20
-    if not SYSTEMS[system].hears_melody:
+    if not SYSTEMS[system].hearing.melody:
         return log_mel
     contour = torch.zeros(batch, 128, frames)
     contour.scatter_(1, torch.randint(20, 60, (batch, 1, frames)), 1.0)
@@ -67,7 +67,7 @@ def test_exact_parameter_counts(system: str, parameters: int) -> None:
     network = create(system, 20)
     assert count_parameters(network) == parameters
     assert attention_parameters(network) == WITH_ATTENTION.get(system)
-    assert network.hears_melody == SYSTEMS[system].hears_melody
+    assert network.hears_melody == SYSTEMS[system].hearing.melody
 
 
 @pytest.mark.parametrize("frames", [94, 157, 313])

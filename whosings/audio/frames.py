@@ -1,4 +1,4 @@
-"""Frames of a stream: centred on every hop of 512 samples, zeros beyond both ends, in batches."""
+"""Frames of a stream: centred on every hop, zeros beyond both ends, in batches."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from whosings.audio.units import HOP
 BATCH = 64  # frames worked on at a time: what is made of them stays in the processor's cache
 
 
-def frame_batches(blocks: Iterable[np.ndarray], window: int) -> Iterator[np.ndarray]:
+def frame_batches(blocks: Iterable[np.ndarray], window: int, hop: int = HOP) -> Iterator[np.ndarray]:
     """
     Cut blocks `(samples,)` of a song into batches of its frames, float32 views `(up to 64, window)`.
 
-    Frame t is centred on sample 512 t; in all there are 1 + samples // 512. How the song is cut into blocks
+    Frame t is centred on sample hop * t; in all there are 1 + samples // hop. How the song is cut into blocks
     makes no difference.
 
     Raises ValueError where there is no sample at all, or a block has more than one dimension.
     """
-    stretch = (BATCH - 1) * HOP + window  # samples under the frames of a batch
+    stretch = (BATCH - 1) * hop + window  # samples under the frames of a batch
     padding = np.zeros(window // 2, dtype=np.float32)
     held, waiting, heard = padding, [], 0
     for block in chain(blocks, [padding]):
@@ -34,10 +34,10 @@ def frame_batches(blocks: Iterable[np.ndarray], window: int) -> Iterator[np.ndar
             continue
         held, waiting = np.concatenate([held, *waiting]), []
         while len(held) >= stretch:
-            yield sliding_window_view(held[:stretch], window)[::HOP]
-            held = held[BATCH * HOP :]
+            yield sliding_window_view(held[:stretch], window)[::hop]
+            held = held[BATCH * hop :]
     if heard == len(padding):
         raise ValueError("there is not one sample to listen to")
     held = np.concatenate([held, *waiting])
     if len(held) >= window:
-        yield sliding_window_view(held, window)[::HOP]
+        yield sliding_window_view(held, window)[::hop]

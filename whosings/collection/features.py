@@ -9,14 +9,15 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from whosings.audio.units import AMIN, HOP, N_FFT, N_MELS, SAMPLE_RATE, TOP_DB
+from whosings.audio.frontend import SINGER, FrontEnd
 from whosings.collection.sound import track_blocks, track_files
 from whosings.collection.stems import StemStore
 from whosings.collection.track import Source, Track
-from whosings.collection.windows import Features
+from whosings.collection.windows import HEARING, Features, Hearing
 from whosings.errors import UnreadableSoundError, WhosingsError
 from whosings.files import replacing, sha256_of, write_text
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 FORMAT = 1  # of log-mels in the store; a new number makes all of them anew
-LOG_MEL_SETTINGS = (FORMAT, SAMPLE_RATE, N_FFT, HOP, N_MELS, AMIN, TOP_DB)
 BLOCK_FRAMES = 4096  # frames clipped at once: 2 MB
 
 
@@ -49,19 +49,21 @@ class FeatureStore:
         self.stems = StemStore(stem_root or self.root, self.file_hash)
         self._hashes: dict[tuple[str, int, int], str] = {}
 
-    def features(self, track: Track, source: Source, *, melody: bool = False) -> Features:
-        """Give the log-mel of a track, and its melody where asked; errors as for `log_mel`."""
-        log_mel = self.log_mel(track, source)
-        return Features(log_mel, self.contour(track, source) if melody else None)
+    def features(self, track: Track, source: Source, hearing: Hearing = HEARING) -> Features:
+        """Give the log-mel of a track, and its melody where that is heard; errors as for `log_mel`."""
+        log_mel = self.log_mel(track, source, hearing.front_end)
+        contour = self.contour(track, source) if hearing.melody else None
+        return Features(log_mel, contour, hearing.front_end)
 
-    def log_mel(self, track: Track, source: Source) -> np.ndarray:
+    def log_mel(self, track: Track, source: Source, front_end: FrontEnd = SINGER) -> np.ndarray:
         """
-        Give the log-mel of a track: read-only, memory-mapped, float32 dB (128, frames), frame-major on disk.
+        Give the log-mel of a track: read-only, memory-mapped, float32 dB (n_mels, frames), frame-major.
 
         Computed at the first call with bounded memory, however long the track. Raises WhosingsError where the
         track lacks the source, a file cannot be read, or the store cannot be written.
         """
-        return self._kept("log-mel", track, source, LOG_MEL_SETTINGS, _write_log_mel)
+        write = partial(_write_log_mel, front_end=front_end)
+        return self._kept(front_end.name, track, source, (FORMAT, *front_end.settings), write)
 
     def contour(self, track: Track, source: Source) -> np.ndarray:
         """
@@ -99,8 +101,8 @@ class FeatureStore:
                 "free some space, or name another folder in WHOSINGS_CACHE."
             ) from error
 
-    def key(self, track: Track, source: Source, settings: Any = LOG_MEL_SETTINGS) -> str:
-        """Give the key of an array: a hash over the content of the files heard and all settings."""
+    def key(self, track: Track, source: Source, settings: Any = ()) -> str:
+        """Give the key of an array: a hash over the content of the files heard and all its settings."""
         parts = [[(self.file_hash(f.path), f.channel) for f in files] for files in track_files(track, source)]
         summed = any(len(files) > 1 for files in parts)
         content = {"settings": settings, "mix_db": source.mix_db if summed else None, "parts": parts}
@@ -138,8 +140,7 @@ class FeatureStore:
         source: Source,
         workers: int = 2,
         on_done: Callable[[Track, WhosingsError | None], None] | None = None,
-        *,
-        melody: bool = False,
+        hearing: Hearing = HEARING,
     ) -> dict[str, WhosingsError]:
         """
         Compute the features of many tracks; give the errors by track id, none of which ends the work.
@@ -149,7 +150,7 @@ class FeatureStore:
         """
         errors: dict[str, WhosingsError] = {}
         with ThreadPoolExecutor(max_workers=workers) as pool:
-            futures = {pool.submit(self._try, track, source, melody): track for track in tracks}
+            futures = {pool.submit(self._try, track, source, hearing): track for track in tracks}
             try:
                 for future in as_completed(futures):
                     track, error = futures[future], future.result()
@@ -161,9 +162,9 @@ class FeatureStore:
                 pool.shutdown(cancel_futures=True)
         return errors
 
-    def _try(self, track: Track, source: Source, melody: bool) -> WhosingsError | None:
+    def _try(self, track: Track, source: Source, hearing: Hearing) -> WhosingsError | None:
         try:
-            self.features(track, source, melody=melody)
+            self.features(track, source, hearing)
         except WhosingsError as error:
             return error
         return None
@@ -190,43 +191,47 @@ def _write_contour(path: Path, blocks: Iterator[np.ndarray]) -> None:
     np.save(path, contour(blocks))
 
 
-def _write_log_mel(path: Path, blocks: Iterator[np.ndarray]) -> None:
-    """Write the log-mel of a stream as a Fortran-ordered .npy (128, frames): frame after frame."""
+def _write_log_mel(path: Path, blocks: Iterator[np.ndarray], front_end: FrontEnd) -> None:
+    """Write the log-mel of a stream as a Fortran-ordered .npy (n_mels, frames): frame after frame."""
     import numpy as np
 
     from whosings.audio import logmel
 
     frames, peak = 0, -np.inf
     with path.open("w+b") as file:
-        start = _write_header(file, 0)
-        for block in logmel.log_mel_blocks(blocks):
+        start = _write_header(file, front_end.n_mels, 0)
+        for block in logmel.log_mel_blocks(blocks, front_end):
             file.write(np.asarray(block, dtype="<f4").tobytes(order="F"))
             frames += block.shape[1]
             peak = max(peak, float(block.max()))
         # numpy pads its header so that the growing axis never moves the data
         file.seek(0)
-        if _write_header(file, frames) != start:
+        if _write_header(file, front_end.n_mels, frames) != start:
             raise ValueError("the header of the array file changed its length")
+        if front_end.top_db is None:
+            return
         for first in range(0, frames, BLOCK_FRAMES):
-            _clip(file, start + first * N_MELS * 4, min(BLOCK_FRAMES, frames - first), peak)
+            offset = start + first * front_end.n_mels * 4
+            _clip(file, offset, min(BLOCK_FRAMES, frames - first), peak, front_end)
 
 
-def _write_header(file: BinaryIO, frames: int) -> int:
-    """Write the .npy header for (128, frames) float32; give the offset of the data in bytes."""
+def _write_header(file: BinaryIO, bands: int, frames: int) -> int:
+    """Write the .npy header for (bands, frames) float32; give the offset of the data in bytes."""
     from numpy.lib import format as npy
 
-    npy.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": True, "shape": (N_MELS, frames)})
+    npy.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": True, "shape": (bands, frames)})
     return file.tell()
 
 
-def _clip(file: BinaryIO, offset: int, frames: int, peak: float) -> None:
+def _clip(file: BinaryIO, offset: int, frames: int, peak: float, front_end: FrontEnd) -> None:
     """Clip frames of the file, from a byte offset on, to the floor below the song's peak in dB."""
     import numpy as np
 
     from whosings.audio import logmel
 
     file.seek(offset)
-    values = np.frombuffer(bytearray(file.read(frames * N_MELS * 4)), dtype="<f4").reshape(frames, N_MELS)
-    logmel.apply_top_db(values.T, peak)
+    data = bytearray(file.read(frames * front_end.n_mels * 4))
+    values = np.frombuffer(data, dtype="<f4").reshape(frames, front_end.n_mels)
+    logmel.apply_top_db(values.T, peak, front_end)
     file.seek(offset)
     file.write(values.tobytes())

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from whosings.audio.units import HOP, SAMPLE_RATE
+from whosings.audio.frontend import SINGER, FrontEnd
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+class Hearing(NamedTuple):
+    """What a system hears of a song."""
+
+    front_end: FrontEnd = SINGER
+    melody: bool = False
+    """whether it hears the melody beside the log-mel"""
+
+
+HEARING = Hearing()
+"""What the paper's systems hear."""
 
 
 class Features(NamedTuple):
     """A track as networks read it."""
 
     log_mel: np.ndarray
-    """(128, frames) in dB"""
+    """(n_mels, frames) in dB"""
     contour: np.ndarray | None = None
     """(frames,) mel band of the melody, -1 for none; None for networks that do not hear it"""
+    front_end: FrontEnd = SINGER
 
     @property
     def frames(self) -> int:
@@ -24,7 +37,7 @@ class Features(NamedTuple):
         return int(self.log_mel.shape[1])
 
     def window(self, start: int, length: int) -> np.ndarray:
-        """Copy a window out: float32 (128, length), or (2, 128, length) with the melody, one-hot."""
+        """Copy a window out: float32 (n_mels, length), or (2, 128, length) with the melody, one-hot."""
         import numpy as np
 
         piece = cut(self.log_mel, start, length)
@@ -33,11 +46,6 @@ class Features(NamedTuple):
         from whosings.audio.melody import one_hot
 
         return np.stack([piece, one_hot(cut(self.contour[None], start, length)[0])])
-
-
-def window_frames(seconds: int) -> int:
-    """Give the frames of a window: 94, 157 and 313 for 3, 5 and 10 seconds."""
-    return -(-seconds * SAMPLE_RATE // HOP)
 
 
 def window_starts(frames: int, length: int, hop: int | None = None) -> np.ndarray:

@@ -13,10 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whosings.audio.units import FRAME_RATE
 from whosings.collection.features import FeatureStore, passing_store
 from whosings.collection.track import Part, SoundFile, Track
-from whosings.collection.windows import Features, window_frames, window_starts
+from whosings.collection.windows import Features, window_starts
 from whosings.errors import WhosingsError
 from whosings.identify.votes import VOTES
 from whosings.models.factory import find_system
@@ -40,23 +39,28 @@ class Windows:
 
     @property
     def log_mel(self) -> np.ndarray:
-        """The log-mel of the track: (128, frames) in dB."""
+        """The log-mel of the track: (n_mels, frames) in dB."""
         return self.features.log_mel
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.features.front_end.frame_rate
 
     @property
     def start_seconds(self) -> np.ndarray:
         """When each window starts: (windows,) in seconds."""
-        seconds: np.ndarray = self.starts / FRAME_RATE
+        seconds: np.ndarray = self.starts / self.frame_rate
         return seconds
 
     def span(self, index: int) -> tuple[float, float]:
         """Give where a window begins and ends in the song, in seconds."""
         start = int(self.starts[index])
         stop = min(start + self.length, self.features.frames)
-        return start / FRAME_RATE, stop / FRAME_RATE
+        return start / self.frame_rate, stop / self.frame_rate
 
     def batch(self, first: int, count: int = BATCH) -> torch.Tensor:
-        """Give at most `count` windows from `first` on, as networks take them: (n, ..., 128, length)."""
+        """Give at most `count` windows from `first` on, as networks take them: (n, ..., n_mels, length)."""
         import numpy as np
         import torch
 
@@ -75,14 +79,14 @@ class Track2Windows:
 
     def __init__(self, store: FeatureStore, card: ModelCard):
         self.store, self.source = store, card.sound
-        self.length = window_frames(card.window_seconds)
-        self.melody = find_system(card.system).hears_melody
+        self.hearing = find_system(card.system).hearing
+        self.length = self.hearing.front_end.window_frames(card.window_seconds)
 
     def __call__(self, track: Track) -> Windows:
         """Raises WhosingsError where the track cannot be read or lacks the source."""
         has_stems = all(part.vocals and part.accompaniment for part in track.parts)
         source = self.source if has_stems else replace(self.source, mix_db=None)
-        features = self.store.features(track, source, melody=self.melody)
+        features = self.store.features(track, source, self.hearing)
         return Windows(features, window_starts(features.frames, self.length), self.length)
 
 

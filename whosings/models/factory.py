@@ -9,10 +9,16 @@ from typing import Any
 
 from torch import nn
 
+from whosings.audio.frontend import SPEAKER
+from whosings.collection.windows import HEARING, Hearing
 from whosings.errors import WhosingsError
 from whosings.models.crnn import CRNN, CRNNM, CRNNLarge
 from whosings.models.crnn_fgnl import CRNNFGNL, CRNNMFGNL
 from whosings.models.crnn_nl import CRNNNL
+from whosings.models.voiceprint.network import Voiceprint
+from whosings.models.voiceprint.pretrained import load_pretrained
+
+WITH_MELODY = Hearing(melody=True)
 
 
 @dataclass(frozen=True)
@@ -23,24 +29,30 @@ class System:
     """called with the number of singers and the system's own options"""
     about: str
     """a few words and the source"""
-    hears_melody: bool = False
-    """whether its windows are (B, 2, 128, T), log-mel and melody, in place of (B, 128, T)"""
+    hearing: Hearing = HEARING
+    """its windows are (B, n_mels, T) of the front end, or (B, 2, 128, T) where it hears the melody as well"""
+    load_pretrained: Callable[[Any], None] | None = None
+    """loads pretrained weights into a network of the system; None where there are none"""
 
 
 SYSTEMS: dict[str, System] = {
     "crnn": System(CRNN, "four convolution blocks and two GRUs (Nasrullah & Zhao 2019)"),
     "crnn_large": System(CRNNLarge, "CRNN as large as CRNN_FGNL, without attention (Kuo et al. 2021)"),
-    "crnnm": System(CRNNM, "CRNN that hears the melody as well (Hsieh et al. 2020)", hears_melody=True),
+    "crnnm": System(CRNNM, "CRNN that hears the melody as well (Hsieh et al. 2020)", WITH_MELODY),
     "crnn_fgnl": System(CRNNFGNL, "CRNN with fully generalized non-local attention (Kuo et al. 2021)"),
-    "crnnm_fgnl": System(
-        CRNNMFGNL, "CRNN_FGNL that hears the melody as well (Kuo et al. 2021)", hears_melody=True
-    ),
+    "crnnm_fgnl": System(CRNNMFGNL, "CRNN_FGNL that hears the melody as well (Kuo et al. 2021)", WITH_MELODY),
     "crnn_nl": System(CRNNNL, "CRNN_FGNL with a plain non-local block (Wang et al. 2018)"),
     "crnn_fgnl_se": System(
         partial(CRNNFGNL, scheme="se"), "CRNN_FGNL with squeeze-and-excitation for MoSE (Hu et al. 2018)"
     ),
     "crnn_fgnl_no_gaussian": System(
         partial(CRNNFGNL, gaussian=False), "CRNN_FGNL without Gaussian smoothing (Kuo et al. 2021)"
+    ),
+    "voiceprint": System(
+        Voiceprint,
+        "ECAPA-TDNN, pretrained on the speech of 7,205 people (Desplanques et al. 2020)",
+        Hearing(SPEAKER),
+        load_pretrained,
     ),
 }
 """Systems by name."""

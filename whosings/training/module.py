@@ -31,7 +31,7 @@ class SingerModule(L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam at a constant learning rate (section 4.1)."""
-        return torch.optim.Adam(self.parameters(), lr=self.recipe.learning_rate, eps=self.recipe.adam_epsilon)
+        return torch.optim.Adam(self.objective.parameter_groups(), eps=self.recipe.adam_epsilon)
 
     def on_train_batch_start(self, batch: Example, batch_idx: int) -> None:
         """

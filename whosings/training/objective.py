@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,11 +23,20 @@ def penalties(head: RecurrentHead, logits: Tensor, recipe: Recipe) -> dict[str, 
     return terms
 
 
+def _part(network: nn.Module, name: str) -> nn.Module:
+    """Give a part of a network by its name in a recipe."""
+    parts = dict(network.named_children())
+    if name not in parts:
+        raise WhosingsError(f"This network has no part named {name!r}; its parts are {', '.join(parts)}.")
+    return parts[name]
+
+
 class Objective(nn.Module):
     """
     A network with its counterfactual branch, where the recipe has one, and the loss of both.
 
-    Raises WhosingsError where the recipe asks for a branch beside a network without attention.
+    Raises WhosingsError where the recipe asks for a branch beside a network without attention, or freezes a
+    part that the network does not have.
     """
 
     def __init__(self, network: nn.Module, recipe: Recipe):
@@ -35,6 +44,9 @@ class Objective(nn.Module):
         self.recipe = recipe
         self.network = network
         self.schedule = recipe.counterfactual.schedule
+        self.frozen = [_part(network, name) for name in recipe.frozen]
+        for part in self.frozen:
+            part.requires_grad_(False)
         self.counterfactual = self._counterfactual()
         for layer in network.modules():
             if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -51,6 +63,23 @@ class Objective(nn.Module):
             )
         dropout = None if wanted.dropout is None else (HEAD_DROPOUT, wanted.dropout)
         return Counterfactual(cast(AttentionNetwork, self.network), wanted.branch, dropout)
+
+    def train(self, mode: bool = True) -> Objective:
+        """Set the mode; frozen parts stay in evaluation mode, so that their batch statistics stay too."""
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Give what learns, by its learning rate, as optimisers take it."""
+        rates = {_part(self.network, name): rate for name, rate in self.recipe.learning_rates.items()}
+        own = {id(p): rate for part, rate in rates.items() for p in part.parameters()}
+        learning = [p for p in self.parameters() if p.requires_grad]
+        groups: dict[float, list[nn.Parameter]] = {}
+        for parameter in learning:
+            groups.setdefault(own.get(id(parameter), self.recipe.learning_rate), []).append(parameter)
+        return [{"params": parameters, "lr": rate} for rate, parameters in groups.items()]
 
     def forward(self, x: Tensor, target: Tensor, epoch: int) -> dict[str, Tensor]:
         """

@@ -65,6 +65,12 @@ class Recipe(_Strict):
     batch_size: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     adam_epsilon: float = Field(gt=0)
+    pretrained: bool = False
+    """start from the pretrained weights of the system, where it has any"""
+    frozen: tuple[str, ...] = ()
+    """parts of the network that stay as they are, such as encoder"""
+    learning_rates: dict[str, float] = {}
+    """of parts of the network that learn at another rate than the rest, such as a fresh head"""
     logit_l1: float = Field(default=0.0, ge=0)
     """weight of sum |logits| / batch, an activity term of the released CRNN_FGNL"""
     dense_l2: float = Field(default=0.0, ge=0)

@@ -15,6 +15,7 @@ import torch
 from whosings.collection.catalogue import Collection
 from whosings.collection.splits import Side, Split
 from whosings.collection.track import Source, Track
+from whosings.collection.windows import Hearing
 from whosings.errors import WhosingsError
 from whosings.files import read_json, write_json
 from whosings.models import find_system
@@ -59,9 +60,9 @@ class Training:
         return self.source.separated or remixed
 
     @property
-    def melody(self) -> bool:
-        """Whether the system hears the melody beside the log-mel."""
-        return find_system(self.recipe.system).hears_melody
+    def hearing(self) -> Hearing:
+        """What the system hears of a song."""
+        return find_system(self.recipe.system).hearing
 
     def tracks(self, side: Side) -> list[Track]:
         """Give the tracks of a side; raises WhosingsError where the collection has lost one."""

@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
+from torch import nn
 from torch.utils.data import DataLoader
 
 from whosings.collection.features import FeatureStore
@@ -26,7 +27,7 @@ from whosings.collection.splits import Side
 from whosings.collection.track import Track
 from whosings.errors import WhosingsError
 from whosings.files import replacing, write_json
-from whosings.models import ModelCard, count_parameters, create, save_model
+from whosings.models import ModelCard, count_parameters, create, find_system, save_model
 from whosings.progress import bar
 from whosings.training.curves import learning_curves
 from whosings.training.history import History
@@ -104,7 +105,7 @@ def readable_sides(
     wanted: dict[Side, list[Track]] = {side: training.tracks(side) for side in ("train", "validation")}
     tracks = list({track.id: track for side in wanted.values() for track in side}.values())
     with bar("Reading songs", len(tracks), quiet=quiet) as progress:
-        failed = store.prepare(tracks, training.source, workers, progress.step, melody=training.melody)
+        failed = store.prepare(tracks, training.source, workers, progress.step, training.hearing)
     sides = {side: [track for track in tracks if track.id not in failed] for side, tracks in wanted.items()}
     for side, kept in sides.items():
         if not kept:
@@ -116,7 +117,7 @@ def readable_sides(
 def _dataset(training: Training, side: Side, tracks: list[Track], store: FeatureStore) -> WindowDataset:
     """Give the windows of a side; only training windows of the mix are ever remixed."""
     source, seconds = training.source, training.window_seconds
-    common = (tracks, side, training.split, store, source, seconds, training.melody)
+    common = (tracks, side, training.split, store, source, seconds, training.hearing)
     levels = training.recipe.remix_db
     if levels is None or side != "train":
         windows = WindowDataset(*common)
@@ -127,6 +128,23 @@ def _dataset(training: Training, side: Side, tracks: list[Track], store: Feature
     return windows
 
 
+def new_network(recipe: Recipe, num_singers: int) -> nn.Module:
+    """
+    Create the system of a recipe, with its pretrained weights where the recipe asks for them.
+
+    Raises WhosingsError where there are none, or they are not on this machine.
+    """
+    network = create(recipe.system, num_singers, **recipe.options)
+    if recipe.pretrained:
+        load = find_system(recipe.system).load_pretrained
+        if load is None:
+            raise WhosingsError(
+                f"The system {recipe.system!r} has no pretrained weights; set pretrained=false."
+            )
+        load(network)
+    return network
+
+
 def _fit(
     training: Training, datasets: dict[Side, WindowDataset], out: Path, quiet: bool
 ) -> tuple[SingerModule, int, History]:
@@ -135,7 +153,7 @@ def _fit(
     recipe = training.recipe
     torch.manual_seed(training.seed)
     singers = len(training.split.singers)
-    module = SingerModule(create(recipe.system, singers, **recipe.options), recipe, singers, training.seed)
+    module = SingerModule(new_network(recipe, singers), recipe, singers, training.seed)
     history = History(out / HISTORY)
     with _quiet_libraries():
         trainer = L.Trainer(

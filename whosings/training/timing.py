@@ -6,8 +6,6 @@ import time
 
 import torch
 
-from whosings.audio.units import N_MELS
-from whosings.collection.windows import window_frames
 from whosings.models import create, find_system
 from whosings.training.memory import keep_freed_memory
 from whosings.training.objective import Objective
@@ -31,8 +29,9 @@ class TimedStep:
         self.optimiser = torch.optim.Adam(self.objective.parameters(), lr=recipe.learning_rate)
         self.bf16 = precision_of(recipe) == "bf16-mixed"
         self.second_step = recipe.counterfactual.first_step
-        layers = (2,) if find_system(recipe.system).hears_melody else ()
-        shape = (recipe.batch_size, *layers, N_MELS, window_frames(window_seconds))
+        hearing = find_system(recipe.system).hearing
+        layers, front_end = (2,) if hearing.melody else (), hearing.front_end
+        shape = (recipe.batch_size, *layers, front_end.n_mels, front_end.window_frames(window_seconds))
         self.x = torch.rand(shape, device=self.device)
         self.target = torch.randint(num_singers, (recipe.batch_size,), device=self.device)
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Side, Split
 from whosings.collection.track import Source, SourceName, Track
-from whosings.collection.windows import Features, window_frames, window_starts
+from whosings.collection.windows import HEARING, Features, Hearing, window_starts
 
 STEMS: tuple[SourceName, SourceName] = ("vocals", "accompaniment")
 DB_PER_NEPER = 10 / np.log(10)  # of power
@@ -24,7 +24,7 @@ class Example(NamedTuple):
     """A window to learn from."""
 
     x: Tensor
-    """(128, T) log-mel in dB, or (2, 128, T) with the melody"""
+    """(n_mels, T) log-mel in dB, or (2, 128, T) with the melody"""
     singer: Tensor
     """class index: a scalar, (B,) in a batch"""
 
@@ -40,7 +40,7 @@ class WindowDataset(Dataset[Example]):
         store: where log-mel spectrograms come from.
         source: which sound is heard.
         window_seconds: 3, 5 or 10.
-        melody: whether windows hold the melody as well.
+        hearing: what a system hears of a song.
 
     """
 
@@ -52,10 +52,10 @@ class WindowDataset(Dataset[Example]):
         store: FeatureStore,
         source: Source,
         window_seconds: int,
-        melody: bool = False,
+        hearing: Hearing = HEARING,
     ):
-        self.store, self.source, self.melody = store, source, melody
-        self.length = window_frames(window_seconds)
+        self.store, self.source, self.hearing = store, source, hearing
+        self.length = hearing.front_end.window_frames(window_seconds)
         self._windows: list[tuple[Track, int, int]] = []  # track, start frame, class index
         for track in tracks:
             starts = window_starts(self._features(track, source).frames, self.length)
@@ -73,7 +73,7 @@ class WindowDataset(Dataset[Example]):
 
     def _features(self, track: Track, source: Source) -> Features:
         # The maps are opened anew each time: kept open, a large collection would run out of file handles.
-        return self.store.features(track, source, melody=self.melody)
+        return self.store.features(track, source, self.hearing)
 
 
 class RemixedWindows(WindowDataset):
@@ -92,8 +92,7 @@ class RemixedWindows(WindowDataset):
         self.seed = seed
         self._tracks = list(dict.fromkeys(track for track, _, _ in self._windows))
         self._voice_db, self._band_db = (
-            {track.id: _mean_db(self.store.log_mel(track, self._stem(name))) for track in self._tracks}
-            for name in STEMS
+            {track.id: _mean_db(self._log_mel(track, name)) for track in self._tracks} for name in STEMS
         )
 
     def __getitem__(self, index: int) -> Example:
@@ -102,14 +101,17 @@ class RemixedWindows(WindowDataset):
         random = np.random.default_rng((self.seed, index))
         other = self._tracks[random.integers(len(self._tracks))]
         voice = self._features(track, self._stem("vocals"))
-        band = Features(self.store.log_mel(other, self._stem("accompaniment")))
+        band = Features(self._log_mel(other, "accompaniment"))
         start = min(start, _last_start(voice, self.length))  # a stem may be shorter than its mix
         place = int(random.integers(_last_start(band, self.length) + 1))
         gain = self._voice_db[track.id] - self._band_db[other.id] - random.uniform(*self.levels_db)
         x = voice.window(start, self.length)
-        log_mel = x[0] if self.melody else x
+        log_mel = x[0] if self.hearing.melody else x
         log_mel[:] = _add_powers(log_mel, band.window(place, self.length) + gain)
         return Example(torch.from_numpy(x), torch.tensor(singer))
+
+    def _log_mel(self, track: Track, stem: SourceName) -> np.ndarray:
+        return self.store.log_mel(track, self._stem(stem), self.hearing.front_end)
 
     def _stem(self, name: SourceName) -> Source:
         return replace(self.source, name=name)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from whosings.audio.separation.streaming import Windows, separate_stream
-from whosings.audio.separation.weights import damaged, digest, find_weights, package_version
 from whosings.errors import WhosingsError
+from whosings.weights import damaged, digest, find_weights, package_version
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ class Demucs:
 
     def __init__(self) -> None:
         package = package_version("demucs", self.name, INSTALL)
-        self._weights = find_weights(WEIGHTS, URL, self.name)
+        self._weights = find_weights(WEIGHTS, URL, f"the separator {self.name}")
         self.version = f"demucs {package} htdemucs {digest(self._weights)} overlap {OVERLAP}"
 
     def __call__(self, blocks: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

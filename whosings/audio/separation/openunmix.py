@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from whosings.audio.separation.streaming import Windows, separate_stream
-from whosings.audio.separation.weights import damaged, digest, find_weights, package_version
+from whosings.weights import damaged, digest, find_weights, package_version
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ class OpenUnmix:
 
     def __init__(self) -> None:
         package = package_version("openunmix", self.name, "pip install --no-deps openunmix")
-        self._weights = find_weights(VOCALS, URL, self.name, also=[_hub_folder()])
+        self._weights = find_weights(VOCALS, URL, f"the separator {self.name}", also=[_hub_folder()])
         found = digest(self._weights)
         if not self._weights.stem.endswith(found):
             raise damaged(self._weights, URL, f"their SHA-256 starts with {found}")

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from whosings.audio.separation.streaming import Windows, separate_stream
-from whosings.audio.separation.weights import package_version
 from whosings.errors import WhosingsError
+from whosings.weights import package_version
 
 if TYPE_CHECKING:
     import torch

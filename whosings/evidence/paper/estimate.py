@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from whosings.audio.frontend import SINGER
 from whosings.audio.units import FRAME_RATE, SAMPLE_RATE
 from whosings.collection.sound import track_blocks
 from whosings.collection.splits import Split
 from whosings.collection.track import Source
-from whosings.collection.windows import window_frames, window_starts
+from whosings.collection.windows import window_starts
 from whosings.evidence.paper.grid import Grid
 from whosings.evidence.paper.plan import Cell
 from whosings.training.timing import TimedStep
@@ -80,8 +81,8 @@ def _frames(grid: Grid) -> dict[str, int]:
 
 
 def _windows(split: Split, frames: dict[str, int], seconds: int) -> tuple[int, int]:
-    """Count the windows of the training and the validation side."""
-    length = window_frames(seconds)
+    """Count the windows of the training and the validation side; every front end gives as many."""
+    length = SINGER.window_frames(seconds)
     train, validation = (
         sum(len(window_starts(frames[name], length)) for name in names if name in frames)
         for names in (split.train, split.validation)
@@ -95,7 +96,7 @@ def _feature_seconds(grid: Grid, cells: Iterable[Cell], frames: dict[str, int]) 
     from whosings.audio.separation import load_separator
 
     trainings = [grid.training(cell) for cell in cells]
-    melodies = {training.source for training in trainings if training.melody}
+    melodies = {training.source for training in trainings if training.hearing.melody}
     separators = {training.source.separator for training in trainings if training.source.separated}
     if not melodies and not separators:
         return 0.0

@@ -1,4 +1,4 @@
-"""Packages and weights that a separator needs: looked for on this machine, never fetched."""
+"""Packages and pretrained weights: looked for on this machine, never fetched."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def weights_folder() -> Path:
     return Path(named).expanduser() if named else platformdirs.user_data_path("whosings") / "weights"
 
 
-def find_weights(file: str, url: str, separator: str, also: Sequence[Path] = ()) -> Path:
+def find_weights(file: str, url: str, what: str, also: Sequence[Path] = (), hint: str = "") -> Path:
     """
     Find a file of weights in the folder of weights, or in other folders where a library keeps them.
 
-    Raises WhosingsError with the address to fetch it from where it is in none of them.
+    Raises WhosingsError where it is in none of them, with the address of the weights of `what`, and `hint`.
     """
     for folder in (weights_folder(), *also):
         if (folder / file).is_file():
             return folder / file
     raise WhosingsError(
-        f"{weights_folder() / file}: the weights of the separator {separator} are not there; download {url} "
+        f"{weights_folder() / file}: the weights of {what} are not there; {hint}download {url} "
         "and save it under that name (the folder can be changed with WHOSINGS_WEIGHTS)."
     )
 
@@ -43,7 +43,7 @@ def digest(path: Path) -> str:
         ) from error
 
 
-def package_version(package: str, separator: str, command: str) -> str:
+def package_version(package: str, what: str, command: str) -> str:
     """Give the version of an installed package; raises WhosingsError naming the command that installs it."""
     from importlib.metadata import PackageNotFoundError, version
 
@@ -51,7 +51,7 @@ def package_version(package: str, separator: str, command: str) -> str:
         return version(package)
     except PackageNotFoundError:
         raise WhosingsError(
-            f"The separator {separator} needs the package {package}, which is not installed; run: {command}"
+            f"{what} needs the package {package}, which is not installed; run: {command}"
         ) from None
 
 

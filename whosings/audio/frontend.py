@@ -1,0 +1,108 @@
+"""Front ends: how the sound of a song becomes the log-mel spectrogram that a network reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from whosings.audio.units import AMIN, HOP, N_FFT, N_MELS, SAMPLE_RATE, TOP_DB
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """
+    A power spectrogram in mel bands, in dB with reference 1.0.
+
+    Frame t is centred on sample `hop` * t, with zeros beyond both ends of the song.
+    """
+
+    name: str
+    n_fft: int
+    """samples to a frame"""
+    hop: int
+    """samples from frame to frame"""
+    n_mels: int
+    taper: Callable[[int], np.ndarray]
+    """samples of a frame -> their weights (n_fft,)"""
+    filters: Callable[[int, int], np.ndarray]
+    """n_fft, bands -> weights of the bins in the bands, (n_mels, 1 + n_fft // 2)"""
+    top_db: float | None
+    """dB kept below the loudest cell of a song; None leaves that to the network, window by window"""
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return SAMPLE_RATE / self.hop
+
+    @property
+    def settings(self) -> tuple[str | int | float | None, ...]:
+        """All that decides the numbers, for the keys of caches."""
+        return (SAMPLE_RATE, self.n_fft, self.hop, self.n_mels, AMIN, self.top_db)
+
+    def window_frames(self, seconds: float) -> int:
+        """Give the frames of a window: 94, 157 and 313 for 3, 5 and 10 s of the singers' front end."""
+        return int(-(-seconds * SAMPLE_RATE // self.hop))
+
+
+def _hann(samples: int) -> np.ndarray:
+    """Give the periodic Hann window (samples,), float64."""
+    window: np.ndarray = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(samples) / samples)
+    return window
+
+
+def _hamming(samples: int) -> np.ndarray:
+    """Give the periodic Hamming window (samples,), float64."""
+    window: np.ndarray = 0.54 - 0.46 * np.cos(2 * np.pi * np.arange(samples) / samples)
+    return window
+
+
+def _slaney_filters(n_fft: int, bands: int) -> np.ndarray:
+    """Give librosa's mel filters: Slaney's scale, each of area 1."""
+    from librosa.filters import mel
+
+    filters: np.ndarray = mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=bands)
+    return filters
+
+
+def _symmetric_filters(n_fft: int, bands: int) -> np.ndarray:
+    """
+    Give SpeechBrain's mel filters: centres on the HTK scale, height 1.
+
+    Each triangle is as wide to the right as to the left, where the next centre on the mel scale would lie
+    further off; encoders trained on these filters need the same ones.
+    """
+    from librosa import mel_frequencies
+
+    edges = mel_frequencies(bands + 2, fmin=0, fmax=SAMPLE_RATE / 2, htk=True)
+    width, centres = np.diff(edges)[:-1, None], edges[1:-1, None]
+    bins = np.linspace(0, SAMPLE_RATE / 2, 1 + n_fft // 2)
+    filters: np.ndarray = np.maximum(1 - np.abs(bins - centres) / width, 0)
+    return filters
+
+
+SINGER = FrontEnd("log-mel", N_FFT, HOP, N_MELS, _hann, _slaney_filters, TOP_DB)
+"""What the paper's systems hear (Kuo 2021): long frames, fine bands."""
+
+SPEAKER = FrontEnd("log-mel-speaker", 400, 160, 80, _hamming, _symmetric_filters, None)
+"""What speaker encoders trained with SpeechBrain hear: 25 ms every 10 ms."""
+
+
+@lru_cache
+def mel_filters(front_end: FrontEnd) -> csr_array:
+    """Give the filters `(n_mels, 1 + n_fft // 2)`, float32; nearly all of a dense matrix would be zeros."""
+    from scipy.sparse import csr_array
+
+    return csr_array(front_end.filters(front_end.n_fft, front_end.n_mels).astype(np.float32))
+
+
+@lru_cache
+def taper(front_end: FrontEnd) -> np.ndarray:
+    """Give the weights `(n_fft,)` of the samples of a frame, float64."""
+    return front_end.taper(front_end.n_fft)

@@ -1,0 +1,16 @@
+"""The command line: parse, call one function, show. Exit: 0 done, 1 some files failed, 2 wrong input."""
+
+from __future__ import annotations
+
+from whosings.cli import answer, data, learn, paper
+from whosings.cli.app import app, main
+
+__all__ = ["app", "main"]
+
+for _command in (  # in the order of --help
+    *(learn.train, learn.search, learn.evaluate),
+    *(answer.identify, answer.explain),
+    *(paper.reproduce, paper.models, paper.demo),
+):
+    app.command()(_command)
+app.add_typer(data.commands, name="data")

@@ -1,0 +1,1 @@
+"""Voiceprints: a pretrained speaker encoder, its pooling an attention map that LCA can train."""
