@@ -12,6 +12,7 @@ from tests.collection.sounds import empty, melody, write
 from tests.shared_data import mir1k
 from whosings.collection.catalogue import open_collection
 from whosings.collection.layouts.artist20 import ARTISTS
+from whosings.collection.layouts.manifest import read_labels
 from whosings.collection.sound import track_blocks
 from whosings.collection.track import Source
 from whosings.errors import WhosingsError
@@ -109,6 +110,35 @@ def test_manifest(tmp_path: Path) -> None:
     assert first.mix and first.mix.path.name == "b.wav" and first.vocals and second.vocals is None
     assert len(collection.skipped) == 3
     assert collection.tracks == open_collection(tmp_path / "Manifest.CSV").tracks
+
+
+def test_a_manifest_names_channels(tmp_path: Path) -> None:
+    voice, band = melody(1, 1.0), melody(2, 1.0)
+    write(tmp_path / "a.wav", np.stack([band, voice], axis=1))
+    (tmp_path / "manifest.csv").write_text(
+        "artist,title,voice,vocals_channel,acc,accompaniment_channel,path,mix_channel\n"
+        "Ada,x,a.wav,1,a.wav,0,a.wav,\nAda,y,a.wav,left,a.wav,-1,a.wav,\n"
+    )
+    collection = open_collection(tmp_path)
+    first, second = collection.tracks
+    for name, wanted in (("vocals", voice), ("accompaniment", band), ("mix", (voice + band) / 2)):
+        heard = np.concatenate(list(track_blocks(first, Source(name))))  # type: ignore[arg-type]
+        assert np.abs(heard - wanted).max() < 1e-3
+    assert second.parts[0].vocals is None and second.parts[0].accompaniment is None
+    assert "row 3: vocals_channel is left" in collection.skipped[0] and "-1" in collection.skipped[1]
+
+
+def test_what_a_manifest_says_of_works_and_bands(tmp_path: Path) -> None:
+    empty(tmp_path / "a.wav")
+    (tmp_path / "manifest.csv").write_text(
+        "artist,album,title,path,work_id,band\nAda,One,x,a.wav,,B\nAda,One,x,a.wav,w1,C\nBen,,,a.wav,w2,\n"
+        "Cy,,gone,none.wav,w3,\n"
+    )
+    for root in (tmp_path, tmp_path / "manifest.csv"):
+        assert read_labels(root, "work") == {"Ada/One/x": "w1", "Ben/no album/a": "w2"}
+        assert read_labels(root, "band") == {"Ada/One/x": "B"}
+    (tmp_path / "songs").mkdir()
+    assert read_labels(tmp_path / "songs", "work") == {}
 
 
 @pytest.mark.parametrize("text", ["", "artist,title\nA,b\n", "path\na.wav\n"])

@@ -75,6 +75,16 @@ class FeatureStore:
 
         return self._kept("melody", track, source, MELODY_SETTINGS, _write_contour)
 
+    def activity(self, track: Track, source: Source) -> np.ndarray:
+        """
+        Give the probabilities of speech, singing and music in a track: float32 (3, frames), ten a second.
+
+        Raises as `log_mel` does, and where the package that hears them is missing.
+        """
+        from whosings.audio.activity import ACTIVITY_SETTINGS
+
+        return self._kept("activity", track, source, ACTIVITY_SETTINGS, _write_activity)
+
     def _kept(
         self,
         kind: str,
@@ -189,6 +199,15 @@ def _write_contour(path: Path, blocks: Iterator[np.ndarray]) -> None:
     from whosings.audio.melody import contour
 
     np.save(path, contour(blocks))
+
+
+def _write_activity(path: Path, blocks: Iterator[np.ndarray]) -> None:
+    """Write the probabilities of speech, singing and music in a stream as .npy (3, frames)."""
+    import numpy as np
+
+    from whosings.audio.activity import activity
+
+    np.save(path, activity(blocks))
 
 
 def _write_log_mel(path: Path, blocks: Iterator[np.ndarray], front_end: FrontEnd) -> None:

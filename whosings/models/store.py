@@ -13,6 +13,7 @@ from torch import nn
 from whosings.collection.track import SeparatorName, Source, SourceName
 from whosings.errors import WhosingsError
 from whosings.files import read_json, replacing, write_json
+from whosings.models.calibration import Calibration
 from whosings.models.factory import create
 
 WEIGHTS = "model.safetensors"
@@ -35,6 +36,7 @@ class ModelCard(BaseModel):
     mix_db: float | None = None
     separator: SeparatorName = "stems"
     vote: VoteName = "mean_log_probability"
+    calibration: Calibration | None = None
 
     @property
     def sound(self) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightning as L
@@ -14,8 +15,16 @@ from whosings.training.objective import Objective
 from whosings.training.recipe import Recipe
 from whosings.training.windows import Example
 
+WARM_UP = 30  # steps in which a scheduled learning rate rises
+LEAST_RATE = 0.02  # share of it that is left in the end
 BEST_BY = "validation/f1_macro"
 """What chooses the checkpoint: macro F1 over the windows of the validation side."""
+
+
+def cosine(step: int, steps: int) -> float:
+    """Give the share of the learning rate at a step: a short rise, then half a cosine down."""
+    rise = min(1.0, (step + 1) / min(WARM_UP, steps))
+    return rise * (LEAST_RATE + (1 - LEAST_RATE) * (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2)
 
 
 class SingerModule(L.LightningModule):
@@ -29,9 +38,14 @@ class SingerModule(L.LightningModule):
         self.f1 = MulticlassF1Score(num_singers, average="macro")
         self.accuracy = MulticlassAccuracy(num_singers, average="micro")
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam at a constant learning rate (section 4.1)."""
-        return torch.optim.Adam(self.objective.parameter_groups(), eps=self.recipe.adam_epsilon)
+    def configure_optimizers(self) -> Any:
+        """Adam, at a constant learning rate (section 4.1) unless the recipe has another schedule."""
+        optimiser = torch.optim.Adam(self.objective.parameter_groups(), eps=self.recipe.adam_epsilon)
+        if self.recipe.schedule == "constant":
+            return optimiser
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine(step, steps))
+        return [optimiser], [{"scheduler": schedule, "interval": "step"}]
 
     def on_train_batch_start(self, batch: Example, batch_idx: int) -> None:
         """
@@ -43,7 +57,7 @@ class SingerModule(L.LightningModule):
 
     def training_step(self, batch: Example, _: int) -> Tensor:
         """Give the total loss of a batch."""
-        terms = self.objective(batch.x, batch.singer, self.current_epoch)
+        terms = self.objective(batch.x, batch.singer, self.current_epoch, getattr(batch, "voice", None))
         self.log_dict(
             {f"train/{name}": value.detach() for name, value in terms.items()},
             on_step=False,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -48,6 +50,8 @@ class Objective(nn.Module):
         for part in self.frozen:
             part.requires_grad_(False)
         self.counterfactual = self._counterfactual()
+        # no part of what learns or is saved: the network as it was pretrained
+        self.teacher = [copy.deepcopy(network).eval().requires_grad_(False)] if recipe.distil else []
         for layer in network.modules():
             if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
                 layer.momentum = recipe.batch_norm_momentum
@@ -81,19 +85,47 @@ class Objective(nn.Module):
             groups.setdefault(own.get(id(parameter), self.recipe.learning_rate), []).append(parameter)
         return [{"params": parameters, "lr": rate} for rate, parameters in groups.items()]
 
-    def forward(self, x: Tensor, target: Tensor, epoch: int) -> dict[str, Tensor]:
+    def forward(
+        self, x: Tensor, target: Tensor, epoch: int, voice: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """
-        Give every term and their `total`, scalars: x (B, ..., 128, T), target (B,), epoch from 0.
+        Give every term and their `total`, scalars.
 
         In the first step of the schedule the counterfactual branch is not even run.
+
+        Args:
+            x: windows (B, ..., n_mels, T).
+            target: (B,) class indices.
+            epoch: from 0.
+            voice: the voices of `x` alone, of its shape, where the recipe distils.
+
         """
-        weights = self.schedule.at(epoch)
+        weights, extra = self.schedule.at(epoch), {}
         if self.counterfactual is not None and weights != LossWeights(main=weights.main):
             branches = self.counterfactual(x)
-            logits, terms = branches.logits, loss_terms(branches, target, self.recipe.counterfactual.effect)
+            lowered = branches._replace(logits=self._lowered(branches.logits, target))
+            logits, terms = branches.logits, loss_terms(lowered, target, self.recipe.counterfactual.effect)
         else:
-            logits = self.network(x)
-            terms = {"main": F.cross_entropy(logits.float(), target)}
-        extra = penalties(cast(RecurrentHead, self.network.head), logits, self.recipe)
+            if self.teacher and voice is not None:
+                voiceprints = self.network.embed(x)  # type: ignore[operator]
+                logits = self.network.head(voiceprints)  # type: ignore[operator]
+                extra["distil"] = self.recipe.distil * self._distance(voiceprints, voice)
+            else:
+                logits = self.network(x)
+            terms = {"main": F.cross_entropy(self._lowered(logits, target).float(), target)}
+        extra |= penalties(cast(RecurrentHead, self.network.head), logits, self.recipe)
         total = total_loss(terms, weights) + sum(extra.values())
         return {**terms, **extra, "total": total}
+
+    def _lowered(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Lower the true singer's logits (B, S) by the margin."""
+        if not self.recipe.margin:
+            return logits
+        return logits - self.recipe.margin * F.one_hot(target, logits.shape[1])
+
+    def _distance(self, voiceprints: Tensor, voice: Tensor) -> Tensor:
+        """Give the mean of 1 - cosine to what the pretrained network makes of the voice alone."""
+        (teacher,) = self.teacher
+        with torch.no_grad():
+            wanted = teacher.to(voice.device).embed(voice)  # type: ignore[operator]
+        return (1 - F.cosine_similarity(voiceprints.float(), wanted.float())).mean()

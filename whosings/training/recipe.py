@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from whosings.errors import WhosingsError
 from whosings.files import write_text
@@ -80,6 +80,18 @@ class Recipe(_Strict):
     remix_db: tuple[float, float] | None = None
     """Lowest and highest level in dB of the voice over the band of another song, drawn anew for each training
     window; None: songs as they are. Needs stems."""
+    piece_seconds: float | None = Field(default=None, gt=0)
+    """Learn from sung pieces of this length, drawn anew at random, all singers alike often, in place of the
+    windows one after the other; an epoch has as many. Needs `remix_db`."""
+    distil: float = Field(default=0.0, ge=0)
+    """weight of 1 - cosine between the voiceprint of a remixed piece and the one that the pretrained network
+    gives its voice alone; needs `pretrained` and `piece_seconds`"""
+    margin: float = Field(default=0.0, ge=0)
+    """what the true singer's logit is lowered by in training, for voices to lie further apart"""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """of the learning rate: cosine rises over the first steps and falls to next to nothing"""
+    gradient_clip: float | None = Field(default=None, gt=0)
+    """largest norm of the gradient"""
     precision: Literal["auto", "bf16", "32"] = "auto"
     counterfactual: CounterfactualRecipe = CounterfactualRecipe()
 
@@ -89,6 +101,16 @@ class Recipe(_Strict):
         if levels is not None and not levels[0] <= levels[1]:
             raise ValueError("give the lower level first, such as [0, 9]")
         return levels
+
+    @model_validator(mode="after")
+    def _what_belongs_together(self) -> Recipe:
+        if self.piece_seconds is not None and self.remix_db is None:
+            raise ValueError("piece_seconds needs remix_db, such as [0, 9]")
+        if self.distil and not (self.pretrained and self.piece_seconds is not None):
+            raise ValueError("distil needs pretrained and piece_seconds")
+        if self.distil and self.counterfactual.branch != "none":
+            raise ValueError("distil cannot be combined with a counterfactual branch")
+        return self
 
     @field_validator("precision", mode="before")
     @classmethod

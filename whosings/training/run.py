@@ -45,7 +45,7 @@ from whosings.training.record import (
     begin_record,
     earlier_record,
 )
-from whosings.training.windows import Example, RemixedWindows, WindowDataset, loader
+from whosings.training.windows import Example, RemixedPieces, RemixedWindows, WindowDataset, loader
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,13 @@ def _dataset(training: Training, side: Side, tracks: list[Track], store: Feature
     source, seconds = training.source, training.window_seconds
     common = (tracks, side, training.split, store, source, seconds, training.hearing)
     levels = training.recipe.remix_db
+    piece = training.recipe.piece_seconds
     if levels is None or side != "train":
         windows = WindowDataset(*common)
-    else:
+    elif piece is None:
         windows = RemixedWindows(*common, levels_db=levels, seed=training.seed)
+    else:
+        windows = RemixedPieces(*common, levels_db=levels, seed=training.seed, piece_seconds=piece)
     if not len(windows):
         raise WhosingsError(f"{training.collection.root}: the {side} side has no window; make another split.")
     return windows
@@ -159,6 +162,7 @@ def _fit(
         trainer = L.Trainer(
             max_epochs=recipe.epochs,
             precision=precision_of(recipe),
+            gradient_clip_val=recipe.gradient_clip,
             callbacks=[history, *_checkpoints(out / CHECKPOINTS), *([] if quiet else [Monitor()])],
             plugins=[_WholeFiles()],
             logger=TensorBoardLogger(out, name="tensorboard", version=""),

@@ -18,6 +18,8 @@ from whosings.collection.windows import HEARING, Features, Hearing, window_start
 
 STEMS: tuple[SourceName, SourceName] = ("vocals", "accompaniment")
 DB_PER_NEPER = 10 / np.log(10)  # of power
+QUIET_DB = 10.0  # a piece whose voice lies this far below that of its song is hardly sung
+TRIES = 20  # draws of a piece until one is sung
 
 
 class Example(NamedTuple):
@@ -27,6 +29,17 @@ class Example(NamedTuple):
     """(n_mels, T) log-mel in dB, or (2, 128, T) with the melody"""
     singer: Tensor
     """class index: a scalar, (B,) in a batch"""
+
+
+class Remixed(NamedTuple):
+    """A remixed window to learn from, and its voice alone."""
+
+    x: Tensor
+    """(n_mels, T) log-mel in dB"""
+    singer: Tensor
+    """class index: a scalar, (B,) in a batch"""
+    voice: Tensor
+    """(n_mels, T) log-mel in dB of what is sung in `x`"""
 
 
 class WindowDataset(Dataset[Example]):
@@ -99,22 +112,58 @@ class RemixedWindows(WindowDataset):
         """Give a window of the same singer and time, remixed."""
         track, start, singer = self._windows[index % len(self)]
         random = np.random.default_rng((self.seed, index))
-        other = self._tracks[random.integers(len(self._tracks))]
         voice = self._features(track, self._stem("vocals"))
-        band = Features(self._log_mel(other, "accompaniment"))
         start = min(start, _last_start(voice, self.length))  # a stem may be shorter than its mix
-        place = int(random.integers(_last_start(band, self.length) + 1))
-        gain = self._voice_db[track.id] - self._band_db[other.id] - random.uniform(*self.levels_db)
         x = voice.window(start, self.length)
         log_mel = x[0] if self.hearing.melody else x
-        log_mel[:] = _add_powers(log_mel, band.window(place, self.length) + gain)
+        log_mel[:] = self._remix(track, log_mel, random, self._tracks)
         return Example(torch.from_numpy(x), torch.tensor(singer))
+
+    def _remix(
+        self, track: Track, voice: np.ndarray, random: np.random.Generator, pool: Sequence[Track]
+    ) -> np.ndarray:
+        """Lay a piece of the band of one of `pool` under a piece of a voice, both (n_mels, T)."""
+        other = pool[int(random.integers(len(pool)))]
+        band = Features(self._log_mel(other, "accompaniment"), front_end=self.hearing.front_end)
+        place = int(random.integers(_last_start(band, voice.shape[1]) + 1))
+        gain = self._voice_db[track.id] - self._band_db[other.id] - random.uniform(*self.levels_db)
+        return _add_powers(voice, band.window(place, voice.shape[1]) + gain)
 
     def _log_mel(self, track: Track, stem: SourceName) -> np.ndarray:
         return self.store.log_mel(track, self._stem(stem), self.hearing.front_end)
 
     def _stem(self, name: SourceName) -> Source:
         return replace(self.source, name=name)
+
+
+class RemixedPieces(RemixedWindows):
+    """
+    Sung pieces of `piece_seconds` from anywhere in the songs, remixed; every singer is drawn alike often.
+
+    An epoch has as many pieces as the songs have windows. Each depends on `seed` and the index alone.
+    """
+
+    def __init__(self, *args: Any, piece_seconds: float, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.piece = self.hearing.front_end.window_frames(piece_seconds)
+        songs: dict[int, list[Track]] = {}
+        for track, _, singer in self._windows:
+            if track not in songs.setdefault(singer, []):
+                songs[singer].append(track)
+        self._songs = sorted(songs.items())
+
+    def __getitem__(self, index: int) -> Remixed:  # type: ignore[override]
+        """Give a piece, remixed, and its voice alone."""
+        random = np.random.default_rng((self.seed, index))
+        for _ in range(TRIES):
+            singer, songs = self._songs[random.integers(len(self._songs))]
+            track = songs[random.integers(len(songs))]
+            heard = Features(self._log_mel(track, "vocals"), front_end=self.hearing.front_end)
+            voice = heard.window(int(random.integers(_last_start(heard, self.piece) + 1)), self.piece)
+            if _mean_db(voice) > self._voice_db[track.id] - QUIET_DB:
+                break
+        x = self._remix(track, voice, random, self._tracks).astype(np.float32)
+        return Remixed(torch.from_numpy(x), torch.tensor(singer), torch.from_numpy(voice))
 
 
 def _last_start(features: Features, length: int) -> int:

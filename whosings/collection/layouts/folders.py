@@ -78,13 +78,20 @@ def _by_tags(path: Path, song: str) -> tuple[str, str, str] | str:
     import mutagen
 
     try:
-        tags = mutagen.File(path, easy=True)
+        names = names_in_tags(path)
     except mutagen.MutagenError as error:
         return f"{path}: its tags cannot be read ({error}); put it into artist/album or mend it."
-    values = {name: _first(tags, keys) for name, keys in _TAGS.items()}
-    if not values["artist"]:
+    if not names["artist"]:
         return f"{path}: it has no artist tag and lies in no folder; tag it or put it into artist/album."
-    return values["artist"], values["album"] or NO_ALBUM, values["title"] or identity(song)
+    return names["artist"], names["album"] or NO_ALBUM, names["title"] or identity(song)
+
+
+def names_in_tags(path: Path) -> dict[str, str]:
+    """Give artist, album and title as tagged, empty where not; raises mutagen.MutagenError if unreadable."""
+    import mutagen
+
+    tags = mutagen.File(path, easy=True)
+    return {name: _first(tags, keys) for name, keys in _TAGS.items()}
 
 
 def _first(tags: object, keys: tuple[str, ...]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from whosings.collection.layouts.scan import NO_ALBUM, Scan, add_part, identity
 from whosings.collection.track import Part, SoundFile, Track
@@ -17,41 +19,79 @@ COLUMNS = {
     "mix": ("mix", "path", "file", "path_mix"),
     "vocals": ("vocals", "voice", "path_vocals", "path_voice"),
     "accompaniment": ("accompaniment", "acc", "path_accompaniment", "path_acc"),
+    "mix_channel": ("mix_channel",),
+    "vocals_channel": ("vocals_channel",),
+    "accompaniment_channel": ("accompaniment_channel",),
+    "work": ("work", "work_id"),
+    "band": ("band",),
 }
 SOUNDS = ("mix", "vocals", "accompaniment")
 
 
 def read_manifest_folder(root: Path) -> Scan | None:
     """Read the manifest.csv of a folder, whatever its case; None where there is none."""
-    names = sorted(path for path in root.iterdir() if path.name.lower() == "manifest.csv" and path.is_file())
-    return read_manifest(names[0]) if names else None
+    path = _manifest_in(root)
+    return None if path is None else read_manifest(path)
+
+
+def _manifest_in(root: Path) -> Path | None:
+    names = (path for path in root.iterdir() if path.name.lower() == "manifest.csv" and path.is_file())
+    return min(names, default=None)
 
 
 def read_manifest(path: Path) -> Scan:
     """
     Read a manifest; rows of one artist, album and title are the parts of one track in the order of the rows.
 
-    Paths are relative to the folder of the manifest. Raises WhosingsError where the file cannot be read as
-    text or lacks the columns needed; missing sound files are told in `skipped`.
+    Paths are relative to the folder of the manifest. A column such as `vocals_channel` names the one channel,
+    counted from 0, that is heard of a file; where it is empty, all are. Raises WhosingsError where the file
+    cannot be read as text or lacks the columns needed; missing sound files are told in `skipped`.
     """
-    rows = _rows(path)
-    columns = _columns(path, rows[0] if rows else [])
     scan, tracks = Scan(), dict[str, Track]()
-    for number, row in enumerate(rows[1:], start=2):
-        if not any(row):
-            continue
-        cells = {name: row[at].strip() for name, at in columns.items() if at < len(row)}
+    for number, cells in _cells(path):
         part, problems = _part(path.parent, cells)
         scan.skipped += [f"{path}, row {number}: {problem}" for problem in problems]
-        artist = identity(cells.get("artist", ""))
-        if not artist:
+        if not identity(cells.get("artist", "")):
             scan.skipped.append(f"{path}, row {number}: no artist is named.")
         elif part is not None:
-            first = part.mix or part.vocals or part.accompaniment
-            title = identity(cells.get("title", "")) or identity(first.path.stem if first else "")
-            add_part(tracks, artist, identity(cells.get("album", "")) or NO_ALBUM, title, part)
+            add_part(tracks, *_names(cells, part), part)
     scan.tracks = list(tracks.values())
     return scan
+
+
+def read_labels(root: Path, column: Literal["work", "band"]) -> dict[str, str]:
+    """
+    Give what a manifest says of its tracks by track id: the work they record, or the band that plays.
+
+    `root` is a manifest, or a folder, which says nothing where no manifest lies in it. The first row of a
+    track that says something counts; tracks of which nothing is said are left out. Raises WhosingsError as
+    `read_manifest` does.
+    """
+    path = _manifest_in(root) if root.is_dir() else root
+    labels: dict[str, str] = {}
+    if path is None:
+        return labels
+    for _, cells in _cells(path):
+        part, _ = _part(path.parent, cells)
+        if part is not None and cells.get(column):
+            labels.setdefault("/".join(_names(cells, part)), cells[column])
+    return labels
+
+
+def _cells(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Give the number of each row that is not empty, and its cells by column."""
+    rows = _rows(path)
+    columns = _columns(path, rows[0] if rows else [])
+    for number, row in enumerate(rows[1:], start=2):
+        if any(row):
+            yield number, {name: row[at].strip() for name, at in columns.items() if at < len(row)}
+
+
+def _names(cells: dict[str, str], part: Part) -> tuple[str, str, str]:
+    """Give artist, album and title; a track without a title goes by its file."""
+    first = part.mix or part.vocals or part.accompaniment
+    title = identity(cells.get("title", "")) or identity(first.path.stem if first else "")
+    return identity(cells.get("artist", "")), identity(cells.get("album", "")) or NO_ALBUM, title
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -88,11 +128,13 @@ def _part(folder: Path, cells: dict[str, str]) -> tuple[Part | None, list[str]]:
     for name in SOUNDS:
         if not cells.get(name):
             continue
-        path = folder / cells[name]
-        if path.is_file():
-            files[name] = SoundFile(path)
-        else:
+        path, channel = folder / cells[name], cells.get(f"{name}_channel", "")
+        if not path.is_file():
             problems.append(f"{path} does not exist.")
+        elif channel and not channel.isdecimal():
+            problems.append(f"{name}_channel is {channel}, and channels are counted 0, 1, 2.")
+        else:
+            files[name] = SoundFile(path, int(channel) if channel else None)
     if not files and not problems:
         problems.append("no sound file is named.")
     return (Part(**files) if files else None), problems
