@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,12 +15,16 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from whosings.collection.catalogue import Collection
+    from whosings.collection.confounded import Confounded
     from whosings.collection.findings import Finding
     from whosings.collection.splits import Split
     from whosings.evidence.explain import Explained
     from whosings.evidence.paper.estimate import Estimate
     from whosings.evidence.paper.reproduce import Reproduction
     from whosings.identify.ladder import Identification
+    from whosings.identify.timeline import Segment
+    from whosings.voices.desk import FileAnswer
+    from whosings.voices.library import Hit, Singer
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
@@ -90,16 +95,34 @@ def answers(given: Sequence[Identification]) -> None:
     for heading in ("singer", "confidence", "runner-up"):
         table.add_column(heading)
     table.add_column("listen to", no_wrap=True)
-    names = Counter(Path(answer.file).name for answer in given)
-    for answer in given:
-        name = Path(answer.file).name
+    for answer, name in zip(given, _short([answer.file for answer in given]), strict=True):
+        sung = answer.nearest is not None
         table.add_row(
-            _plain(name if names[name] == 1 else answer.file),
-            _plain(answer.singer),
+            _plain(name),
+            _plain(answer.label + (f" (nearest {answer.nearest})" if answer.kind == "unknown" else "")),
             f"{answer.confidence:.0%}",
-            f"{_plain(answer.runner_up)} {answer.runner_up_confidence:.0%}",
-            f"{clock(answer.listen_from)} to {clock(answer.listen_to)}",
+            _plain(f"{answer.runner_up} {answer.runner_up_confidence:.0%}") if sung else "",
+            f"{clock(answer.listen_from)} to {clock(answer.listen_to)}" if sung else "",
         )
+    _console().print(table)
+    if len(given) == 1 and len(given[0].segments) > 1:
+        _timeline(given[0].segments)
+
+
+def _short(files: Sequence[str]) -> list[str]:
+    """Give files by their names, those of one name with their folders."""
+    names = Counter(Path(file).name for file in files)
+    return [Path(file).name if names[Path(file).name] == 1 else file for file in files]
+
+
+def _timeline(segments: Sequence[Segment]) -> None:
+    """Print who sings when."""
+    from rich.table import Table
+
+    table = Table("from", "to", "who", "confidence")
+    for segment in segments:
+        times = (clock(segment.start), clock(segment.end))
+        table.add_row(*times, _plain(segment.label), f"{segment.confidence:.0%}")
     _console().print(table)
 
 
@@ -119,6 +142,101 @@ def explained(given: Explained) -> None:
     else:
         sentence("Nothing did.")
     files({"picture": given.picture, "page": given.page})
+
+
+def enrolled(name: str, prints: Sequence[int], folder: Path) -> None:
+    """Print how many songs of a singer were enrolled, of so many prints each; 0 were there before."""
+    new = [count for count in prints if count]
+    known = len(prints) - len(new)
+    sentence(
+        f"{name}: {counted(len(new), 'song')} enrolled with {counted(sum(new), 'voiceprint')}"
+        + (f", {known} there before" if known else "")
+        + f", in {folder}."
+    )
+
+
+def singers(listed: Sequence[Singer], folder: Path, encoder: str) -> None:
+    """Print who is enrolled, since when and with what consent."""
+    from rich.table import Table
+
+    sentence(f"{folder}: {counted(len(listed), 'singer')}, heard by {encoder}.")
+    if not listed:
+        return
+    table = Table("singer", "songs", "voiceprints", "sound", "since")
+    table.add_column("consent", overflow="fold")
+    for singer in listed:
+        counts = (str(singer.files), str(singer.prints), duration(singer.seconds))
+        table.add_row(_plain(singer.name), *counts, singer.enrolled, _plain(singer.consent or "none told"))
+    _console().print(table)
+
+
+def found(given: Sequence[FileAnswer]) -> None:
+    """Print a row for each file: who of the enrolled sings, how alike, and where to listen."""
+    from rich.table import Table
+
+    from whosings.voices.library import EVIDENCE
+
+    table = Table()
+    table.add_column("file", overflow="fold")
+    for heading in ("singer", "score", "lead"):
+        table.add_column(heading)
+    table.add_column("listen to", no_wrap=True)
+    for answer, name in zip(given, _short([answer.file for answer in given]), strict=True):
+        match = answer.match
+        if match is None:
+            table.add_row(_plain(name), answer.label, "", "", "")
+            continue
+        table.add_row(
+            _plain(name),
+            _plain(answer.label + (f" (nearest {match.nearest})" if answer.kind == "unknown" else "")),
+            f"{match.score:.2f}",
+            f"{match.lead:.2f}" if math.isfinite(match.lead) else "",
+            f"{clock(match.start)} to {clock(match.start + match.seconds)}",
+        )
+    _console().print(table)
+    decided = next((answer.match.thresholds for answer in given if answer.match), None)
+    if decided:
+        sentence(
+            f"Named from a score of {decided.known:.2f} and a lead of {decided.margin:.2f} over the second on, "
+            f"fitted on {counted(decided.songs, 'song')} by {counted(decided.singers, 'singer')}."
+        )
+    sentence(EVIDENCE)
+
+
+def hits(given: Sequence[Hit]) -> None:
+    """Print songs by how alike their voice is, and where to listen."""
+    from rich.table import Table
+
+    from whosings.voices.library import EVIDENCE
+
+    table = Table("singer")
+    table.add_column("song", overflow="fold")
+    table.add_column("score")
+    table.add_column("listen to", no_wrap=True)
+    for hit in given:
+        times = f"{clock(hit.start)} to {clock(hit.start + hit.seconds)}"
+        table.add_row(_plain(hit.name), _plain(hit.file), f"{hit.score:.2f}", times)
+    _console().print(table)
+    sentence(EVIDENCE)
+
+
+def confounded(made: Confounded, commands: Sequence[str]) -> None:
+    """Print the size of a benchmark of bias, and what to run next."""
+    from rich.table import Table
+
+    sentence(f"{made.root}: {counted(len(made.singers), 'singer')}: {', '.join(made.singers)}.")
+    table = Table("side", "clips", "seconds", "seconds lost")
+    for side, clips in made.clips.items():
+        table.add_row(side, f"{clips}", f"{made.seconds[side]:.1f}", f"{made.lost[side]:.1f}")
+    _console().print(table)
+    sentence("Lost is what of a voice comes after the end of its band. Next:")
+    for command in commands:
+        sentence(f"  {command}")
+
+
+def note(text: str) -> None:
+    """Print what is good to know."""
+    _labelled("note", COLOURS["note"], text)
 
 
 def estimate(expected: Estimate) -> None:

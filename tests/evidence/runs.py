@@ -12,7 +12,7 @@ from tests.training.songs import MIX, QUICK
 from whosings.collection.catalogue import Collection, open_collection
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import make_split
-from whosings.identify.identifier import set_vote
+from whosings.identify.identifier import calibrate
 from whosings.identify.ladder import Track2Windows, Windows2LogProbabilities
 from whosings.identify.tracks import log_probabilities
 from whosings.models import load_model, save_model
@@ -46,5 +46,5 @@ def run_on(collection: Collection, out: Path, store: FeatureStore, protocol: str
         usual = torch.from_numpy(np.concatenate(list(rows.values()))).mean(dim=0)
         network.get_parameter("head.dense.bias").sub_(usual)  # so that no singer gets all windows
     save_model(out, network, card)
-    set_vote(out, training, store)
+    calibrate(out, training, store)
     return out

@@ -1,8 +1,9 @@
-"""What tuning a pretrained network needs: frozen parts, rates of their own, pieces, the teacher, the margin."""
+"""What tuning a pretrained network needs: frozen parts, rates of their own, pieces, teacher, margin."""
 
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +122,7 @@ def test_the_margin_lowers_the_true_logit() -> None:
 def test_the_rate_rises_and_falls() -> None:
     rates = [cosine(step, 100) for step in range(101)]
     assert rates[0] < rates[29] and np.argmax(rates) == 29
-    assert all(a >= b for a, b in zip(rates[29:], rates[30:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[29:]))
     assert rates[-1] == pytest.approx(0.02)
     assert cosine(0, 1) > 0.9
 

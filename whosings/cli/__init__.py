@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from whosings.cli import answer, data, learn, paper
+from whosings.cli import answer, data, learn, paper, voices
 from whosings.cli.app import app, main
 
 __all__ = ["app", "main"]
@@ -14,3 +14,4 @@ for _command in (  # in the order of --help
 ):
     app.command()(_command)
 app.add_typer(data.commands, name="data")
+app.add_typer(voices.commands, name="voices")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,37 +12,80 @@ from whosings import show
 from whosings.cli.options import RunPath, end, songs_named
 from whosings.errors import WhosingsError
 
+if TYPE_CHECKING:
+    from whosings.identify.ladder import Identification
+
 
 def identify(
     run: RunPath,
     files: Annotated[list[Path], typer.Argument(help="Sound files, or folders of them.")],
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON list, for programs.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV, for spreadsheets.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list with all segments.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV, a line a file.")] = False,
+    as_segments: Annotated[bool, typer.Option("--segments", help="CSV, a line a segment.")] = False,
+    as_audacity: Annotated[bool, typer.Option("--audacity", help="A label track, of one file.")] = False,
+    as_rttm: Annotated[bool, typer.Option("--rttm", help="NIST RTTM, for diarization tools.")] = False,
+    ribbons: Annotated[
+        Path | None, typer.Option(help="A folder for a picture a file of who sings when.")
+    ] = None,
+    review: Annotated[
+        Path | None, typer.Option(help="A CSV to accept, reject or rename answers in; kept up to date.")
+    ] = None,
+    tag: Annotated[bool, typer.Option(help="Write known singers into the files, in a field apart.")] = False,
+    force: Annotated[bool, typer.Option(help="With --tag: set the artist too.")] = False,
 ) -> None:
-    """Say who sings in each file, who else it could be, and which seconds to listen to."""
+    """Say who sings in each file and when, who else it could be, and which seconds to listen to."""
     from whosings import load
+    from whosings.identify import timeline_exports as exports
     from whosings.identify.exports import to_csv
     from whosings.progress import bar
 
-    if as_json and as_csv:
-        raise WhosingsError("--json and --csv cannot both be written; choose one.")
+    if sum((as_json, as_csv, as_segments, as_audacity, as_rttm)) > 1:
+        raise WhosingsError("Only one of --json, --csv, --segments, --audacity and --rttm can be printed.")
     identifier = load(run)
-    answers = []
+    answers: list[Identification] = []
     paths, failed = songs_named(files)
+    if as_audacity and len(paths) > 1:
+        raise WhosingsError(f"A label track is for one file, and {len(paths)} are given; name one of them.")
     with bar("Listening", len(paths), quiet=len(paths) < 2) as progress:
         for path in paths:
             try:
-                answers.append(identifier.identify(path))
+                answer = identifier.identify(path)
+                answers.append(answer)
+                _keep(answer, run, ribbons, tag, force)
             except WhosingsError as error:
                 failed[str(path)] = str(error)
             progress.step()
+    if review:
+        from whosings.identify.review import write_review
+
+        write_review(review, answers)
+    timelines = {answer.file: answer.segments for answer in answers}
     if as_json:
         show.as_json([answer.to_dict() for answer in answers])
     elif as_csv:
         sys.stdout.write(to_csv(answers))
+    elif as_segments:
+        sys.stdout.write(exports.segments_csv(timelines))
+    elif as_audacity:
+        sys.stdout.writelines(exports.audacity_labels(answer.segments) for answer in answers)
+    elif as_rttm:
+        sys.stdout.write(exports.rttm(timelines))
     elif answers:
         show.answers(answers)
     end(failed, nothing_done=not answers)
+
+
+def _keep(answer: Identification, run: Path, ribbons: Path | None, tag: bool, force: bool) -> None:
+    """Draw and tag what was asked for."""
+    file = Path(answer.file)
+    if ribbons:
+        from whosings.identify.ribbon import draw_ribbon
+
+        draw_ribbon(ribbons / f"{file.stem}.png", answer.segments, answer.seconds, file.name)
+    if tag and answer.singer is not None:
+        from whosings.collection.tags import Tag, write_answer
+
+        write_answer(file, Tag(answer.singer, answer.confidence, run.resolve().name), force)
 
 
 def explain(

@@ -47,7 +47,7 @@ def train(
 ) -> None:
     """Train a model; choose its best epoch and its vote on validation songs."""
     from whosings.collection.features import FeatureStore, default_cache
-    from whosings.identify.identifier import set_vote
+    from whosings.identify.identifier import calibrate
     from whosings.training.record import read_record
 
     training = _training(
@@ -64,7 +64,7 @@ def train(
     from whosings.training.run import train as train_run  # imports Lightning, which takes seconds
 
     result = train_run(training, out, store)
-    votes = set_vote(out, training, store)
+    votes = calibrate(out, training, store)
     best = read_record(out)
     show.sentence(
         f"{out}: best of {counted(training.recipe.epochs, 'epoch')} is {best['best_epoch']}, counted "

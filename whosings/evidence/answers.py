@@ -37,6 +37,8 @@ class SongRow:
     answer: str
     confidence: float
     runner_up: str
+    known: float
+    """probability that the singer is one of those the model knows; 1 where nothing tells"""
 
     @property
     def right(self) -> bool:

@@ -16,7 +16,7 @@ from whosings.evidence.answers import SongRow
 from whosings.evidence.evaluate import CONFUSION, REPORT, Evaluation, evaluate
 from whosings.evidence.explain import explain
 from whosings.evidence.report import SongStory, write_report
-from whosings.identify.identifier import Identifier, set_vote
+from whosings.identify.identifier import Identifier, calibrate
 from whosings.identify.ladder import Identification
 from whosings.models import load_model
 from whosings.progress import bar
@@ -85,7 +85,7 @@ def run_demo(out: Path, size: DemoSize = DEMO) -> DemoResult:
     recipe = load_recipe("demo", size.overrides)
     training = Training(collection, split, recipe, WINDOW_SECONDS, Source(), SEED)
     train(training, run, store)
-    set_vote(run, training, store)
+    calibrate(run, training, store)
     evaluation = evaluate(run, store=store)
     scored = evaluation.answers.songs
     song = scored[len(scored) // 2]  # neither the surest nor the least sure

@@ -20,8 +20,14 @@ from whosings.evidence.answers import Answers, SongRow, WindowRow, write_answers
 from whosings.evidence.branch import CounterfactualNetwork
 from whosings.evidence.report import write_report
 from whosings.files import write_json
+from whosings.identify.calibration import window_probabilities
 from whosings.identify.identifier import best_device
-from whosings.identify.ladder import LogProbabilities2Answer, Track2Windows, Windows2LogProbabilities
+from whosings.identify.ladder import (
+    LEAST_KNOWN,
+    LogProbabilities2Answer,
+    Track2Windows,
+    Windows2LogProbabilities,
+)
 from whosings.identify.tracks import TrackLogProbabilities, log_probabilities, of_side
 from whosings.lca import AttentionNetwork
 from whosings.models import ModelCard, load_model
@@ -64,12 +70,17 @@ def evaluate(
     network, card = load_model(run)
     if branch == "counterfactual":
         network = CounterfactualNetwork(cast(AttentionNetwork, network), run)
+        card = card.model_copy(update={"calibration": None})  # fitted on the model itself
     arguments, split = _trained_on(run)
     opened, tracks = _tracks_to_score(Path(arguments["collection"]), split, card, collection)
+    strangers = [track for track in opened.tracks if track.artist not in card.singers]
     to_windows = Track2Windows(store or FeatureStore(default_cache()), card)
     to_log_probabilities = Windows2LogProbabilities(network, best_device())
-    with bar("Scoring songs", len(tracks), quiet=quiet) as progress:
-        scored = log_probabilities(tracks, to_windows, to_log_probabilities, progress.step)
+    with bar("Scoring songs", len(tracks) + len(strangers), quiet=quiet) as progress:
+        scored, strange = (
+            log_probabilities(some, to_windows, to_log_probabilities, progress.step)
+            for some in (tracks, strangers)
+        )
     if collection is None:
         scored.rows = of_side(scored.rows, split, "test")
         scored.starts = of_side(scored.starts, split, "test")
@@ -90,8 +101,9 @@ def evaluate(
         "split_sha256": split.sha256,
         "seed": arguments["seed"],
     }
-    singer_of = {track.id: track.artist for track in tracks}
+    singer_of = {track.id: track.artist for track in (*tracks, *strangers)}
     answers = Answers(_windows(singer_of, scored, card), _songs(singer_of, scored, card))
+    about["unknown"] = _unknown(answers.songs, _songs(singer_of, strange, card), card)
     return _write(folder, run, about, card, answers, scored.failed)
 
 
@@ -185,7 +197,10 @@ def _windows(singer_of: dict[str, str], scored: TrackLogProbabilities, card: Mod
     """Answer every window."""
     rows = []
     for name, values in scored.rows.items():
-        best, sure = values.argmax(axis=1), np.exp(values.max(axis=1))
+        probabilities = np.exp(values)
+        if card.calibration is not None:
+            probabilities = window_probabilities(values, card.calibration.window_temperature)
+        best, sure = values.argmax(axis=1), probabilities.max(axis=1)
         for start, code, confidence in zip(scored.starts[name], best, sure, strict=True):
             rows.append(WindowRow(name, float(start), singer_of[name], card.singers[code], float(confidence)))
     return rows
@@ -193,12 +208,37 @@ def _windows(singer_of: dict[str, str], scored: TrackLogProbabilities, card: Mod
 
 def _songs(singer_of: dict[str, str], scored: TrackLogProbabilities, card: ModelCard) -> list[SongRow]:
     """Answer every song, the least sure first."""
-    to_answer = LogProbabilities2Answer(card.singers, card.vote)
+    to_answer = LogProbabilities2Answer(card.singers, card.vote, card.calibration)
     songs = []
     for name, rows in scored.rows.items():
         answer = to_answer(rows)
-        songs.append(SongRow(name, singer_of[name], answer.singer, answer.confidence, answer.runner_up))
+        row = (answer.singer, answer.confidence, answer.runner_up, answer.known)
+        songs.append(SongRow(name, singer_of[name], *row))
     return sorted(songs, key=lambda song: song.confidence)
+
+
+def _unknown(
+    known: Sequence[SongRow], strangers: Sequence[SongRow], card: ModelCard
+) -> dict[str, Any] | None:
+    """
+    Score the answer "unknown" on the songs of artists that the model was never given.
+
+    None where the collection has no such artist, or nothing was fitted that could tell.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    if not strangers or card.calibration is None or card.calibration.unknown is None:
+        return None
+    songs = [*known, *strangers]
+    truth = np.arange(len(songs)) < len(known)
+    refused = np.array([song.known < LEAST_KNOWN for song in songs])
+    return {
+        "songs": len(strangers),
+        "singers": len({song.singer for song in strangers}),
+        "answered_unknown": float(refused[~truth].mean()),
+        "known_answered_unknown": float(refused[truth].mean()),
+        "auroc": float(roc_auc_score(truth, [song.known for song in songs])),
+    }
 
 
 def _figures(rows: Sequence[WindowRow] | Sequence[SongRow], singers: list[str]) -> dict[str, Any]:

@@ -276,7 +276,7 @@ def _hear(
     """Climb the ladder to an answer, and find the heat of its singer or of `singer`."""
     windows = Track2Windows(store, card)(track)
     rows = Windows2LogProbabilities(network)(windows)
-    answer = LogProbabilities2Answer(card.singers, card.vote)(rows)
+    answer = LogProbabilities2Answer(card.singers, card.vote, card.calibration)(rows)
     of = answer.singer if singer is None else singer
     code = card.singers.index(of)
     probabilities = np.exp(rows[:, code].astype(np.float64))  # in float32 the smallest would be lost

@@ -11,9 +11,10 @@ from whosings.identify.ladder import Identification
 
 
 def to_csv(answers: Sequence[Identification]) -> str:
-    """Give a header and a line an answer."""
+    """Give a header and a line an answer, without the segments: they have a form of their own."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Identification)], lineterminator="\n")
+    names = [field.name for field in fields(Identification) if field.name != "segments"]
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(answer.to_dict() for answer in answers)
     return text.getvalue()

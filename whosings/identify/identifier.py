@@ -1,4 +1,4 @@
-"""The identifier: a trained model put to use, and its vote set by validation."""
+"""The identifier: a trained model put to use, its vote and its calibration set by validation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whosings.errors import WhosingsError
+from whosings.identify.calibration import fit
 from whosings.identify.ladder import (
     File2Identification,
     Identification,
@@ -47,11 +48,11 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def set_vote(run: Path, training: Training, store: FeatureStore) -> dict[VoteName, float]:
+def calibrate(run: Path, training: Training, store: FeatureStore) -> dict[VoteName, float]:
     """
-    Choose the vote of a fresh run on its validation songs and write it into the model; give all scores.
+    Settle on validation songs how a fresh run answers, and write that into the model: vote and calibration.
 
-    Raises WhosingsError where no validation song can be answered.
+    Gives the macro F1 of all votes. Raises WhosingsError where no validation song can be answered.
     """
     from whosings.models import load_model
     from whosings.models.store import save_card
@@ -66,5 +67,6 @@ def set_vote(run: Path, training: Training, store: FeatureStore) -> dict[VoteNam
         reason = next(iter(validation.failed.values()), "the split names none")
         raise WhosingsError(f"{run}: no validation song can be answered ({reason.rstrip('.')}).")
     vote, scores = choose_vote(singer_of, rows, card.singers)
-    save_card(run, card.model_copy(update={"vote": vote}))
+    codes = {name: card.singers.index(singer_of[name]) for name in rows}
+    save_card(run, card.model_copy(update={"vote": vote, "calibration": fit(rows, codes, vote)}))
     return scores

@@ -4,20 +4,24 @@ The ladder from a song to an answer; each step adds one thing.
     Track2Windows             a track            -> its windows
     Windows2LogProbabilities  windows            -> log-probabilities (windows, singers)
     LogProbabilities2Answer   log-probabilities  -> who, how sure, who else, where to listen
-    File2Identification       a file             -> all of it at once
+    File2Identification       a file             -> all of it at once, and who sings when
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whosings.audio.activity import ACTIVITY_RATE, SINGING, Activity
 from whosings.collection.features import FeatureStore, passing_store
-from whosings.collection.track import Part, SoundFile, Track
+from whosings.collection.track import Part, SoundFile, Source, Track
 from whosings.collection.windows import Features, window_starts
 from whosings.errors import WhosingsError
+from whosings.identify.calibration import known_song, known_windows, song_probabilities, window_probabilities
+from whosings.identify.timeline import Kind, Segment, Singing, Windows2Timeline
 from whosings.identify.votes import VOTES
+from whosings.models.calibration import Calibration
 from whosings.models.factory import find_system
 from whosings.models.store import ModelCard, VoteName
 
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 BATCH = 32  # windows classified at once
+LEAST_KNOWN = 0.5  # probability of being known below which a voice is unknown
+STEPS = 2  # windows of the time-line that begin in the length of one
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,13 @@ class Windows:
         seconds: np.ndarray = self.starts / self.frame_rate
         return seconds
 
+    @property
+    def voting(self) -> np.ndarray:
+        """Which windows vote on the song: bool (windows,), those that follow each other as in training."""
+        import numpy as np
+
+        return np.isin(self.starts, window_starts(self.features.frames, self.length))
+
     def span(self, index: int) -> tuple[float, float]:
         """Give where a window begins and ends in the song, in seconds."""
         start = int(self.starts[index])
@@ -74,20 +87,31 @@ class Track2Windows:
     """
     A track's features from the store, cut as in training.
 
-    A model trained on mixes at a level hears a track without stems as it was recorded.
+    A model trained on mixes at a level hears a track without stems as it was recorded. With `steps`, more
+    windows begin between those of training, evenly: so many in the length of one.
     """
 
-    def __init__(self, store: FeatureStore, card: ModelCard):
+    def __init__(self, store: FeatureStore, card: ModelCard, steps: int = 1):
         self.store, self.source = store, card.sound
         self.hearing = find_system(card.system).hearing
         self.length = self.hearing.front_end.window_frames(card.window_seconds)
+        self.steps = steps
 
     def __call__(self, track: Track) -> Windows:
         """Raises WhosingsError where the track cannot be read or lacks the source."""
-        has_stems = all(part.vocals and part.accompaniment for part in track.parts)
-        source = self.source if has_stems else replace(self.source, mix_db=None)
-        features = self.store.features(track, source, self.hearing)
-        return Windows(features, window_starts(features.frames, self.length), self.length)
+        import numpy as np
+
+        features = self.store.features(track, heard(track, self.source), self.hearing)
+        starts = window_starts(features.frames, self.length)
+        shifts = [self.length * step // self.steps for step in range(1, self.steps)]
+        between = [np.arange(shift, starts[-1], self.length) for shift in shifts]
+        return Windows(features, np.unique(np.concatenate([starts, *between])), self.length)
+
+
+def heard(track: Track, source: Source) -> Source:
+    """Give what a model of `source` hears of a track: one without stems is heard as it was recorded."""
+    has_stems = all(part.vocals and part.accompaniment for part in track.parts)
+    return source if has_stems else replace(source, mix_db=None)
 
 
 class Windows2LogProbabilities:
@@ -121,24 +145,32 @@ class Answer:
     """Who sings by a vote over windows, without the file it came from."""
 
     singer: str
+    """the known singer that sounds most like it"""
     confidence: float
-    """the singer's score in the vote, 0 to 1; not yet calibrated"""
+    """probability of the singer among those known, 0 to 1; the bare score of the vote without calibration"""
     runner_up: str
     runner_up_confidence: float
     best_window: int
     """index of the window that speaks most for the singer"""
+    known: float = 1.0
+    """probability that the voice is one of the known ones; 1 where nothing tells"""
 
 
 class LogProbabilities2Answer:
-    """A vote over the windows of a song."""
+    """A vote over the windows of a song, made honest by the calibration where there is one."""
 
-    def __init__(self, singers: list[str], vote: VoteName):
+    def __init__(self, singers: list[str], vote: VoteName, calibration: Calibration | None = None):
         self.singers = singers
         self.vote = VOTES[vote]
+        self.calibration = calibration
 
     def __call__(self, log_probabilities: np.ndarray) -> Answer:
         """Answer from (windows, singers)."""
-        scores = self.vote(log_probabilities)
+        scores, known = self.vote(log_probabilities), None
+        if self.calibration is not None:
+            # a temperature keeps the order of the scores
+            scores = song_probabilities(scores, self.calibration.song_temperature)
+            known = known_song(log_probabilities, self.calibration)
         first, second = (int(at) for at in scores.argsort()[::-1][:2])
         return Answer(
             singer=self.singers[first],
@@ -146,6 +178,7 @@ class LogProbabilities2Answer:
             runner_up=self.singers[second],
             runner_up_confidence=float(scores[second]),
             best_window=int(log_probabilities[:, first].argmax()),
+            known=1.0 if known is None else known,
         )
 
 
@@ -154,47 +187,117 @@ class Identification:
     """The answer for a file: evidence, not proof. Seconds count from the start of the file."""
 
     file: str
-    singer: str
+    kind: Kind
+    singer: str | None
+    """None unless `kind` is "singer\""""
     confidence: float
-    runner_up: str
+    """of the answer, whatever its kind, 0 to 1"""
+    nearest: str | None
+    """the known singer who sounds most like it, or who it is; None where nobody sings"""
+    runner_up: str | None
+    """the known singer who comes second; None where nobody sings"""
     runner_up_confidence: float
     listen_from: float
-    """seconds: start of the window that speaks most for the singer"""
+    """seconds: start of the window that speaks most for the nearest singer"""
     listen_to: float
     """seconds"""
+    seconds: float
+    """length of the file"""
     windows: int
+    """how many voted"""
+    segments: list[Segment]
+    """who sings when, from the start of the file to its end"""
+
+    @property
+    def label(self) -> str:
+        """The singer, or what is heard in place of one."""
+        return self.singer if self.singer is not None else self.kind
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values, as `--json` prints them."""
-        return asdict(self)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "segments": [segment.to_dict() for segment in self.segments]}
 
 
 class File2Identification:
-    """The whole ladder for one file of any format and length."""
+    """The whole ladder for one file of any format and length; `steps` as for `Track2Windows`."""
 
-    def __init__(self, network: nn.Module, card: ModelCard, device: torch.device | str = "cpu"):
-        self.card = card
+    def __init__(
+        self, network: nn.Module, card: ModelCard, device: torch.device | str = "cpu", steps: int = STEPS
+    ):
+        self.card, self.steps = card, steps
         self.to_log_probabilities = Windows2LogProbabilities(network, device)
-        self.to_answer = LogProbabilities2Answer(card.singers, card.vote)
+        self.to_answer = LogProbabilities2Answer(card.singers, card.vote, card.calibration)
+        self.to_timeline = Windows2Timeline(card.singers)
 
     def __call__(self, path: Path) -> Identification:
         """Raises UnreadableSoundError for no readable sound, WhosingsError where it cannot be separated."""
         check_lone(path, self.card)
+        track = lone_track(path)
         with passing_store() as store:
-            to_windows = Track2Windows(store, self.card)
-            windows = to_windows(lone_track(path))
-            answer = self.to_answer(self.to_log_probabilities(windows))
-            listen_from, listen_to = windows.span(answer.best_window)
+            activity = Activity(store.activity(track, Source()))
+            if activity.kind != "singing":
+                return _nobody(path, activity)
+            windows = Track2Windows(store, self.card, self.steps)(track)
+            return self._answered(path, windows, self.to_log_probabilities(windows), activity)
+
+    def _answered(self, path: Path, windows: Windows, rows: np.ndarray, activity: Activity) -> Identification:
+        """Put the answer together from log-probabilities (windows, singers)."""
+        import numpy as np
+
+        voting = np.flatnonzero(windows.voting)
+        answer = self.to_answer(rows[voting])
+        listen_from, listen_to = windows.span(int(voting[answer.best_window]))
+        known = answer.known >= LEAST_KNOWN
         return Identification(
             file=str(path),
-            singer=answer.singer,
-            confidence=round(answer.confidence, 4),
+            kind="singer" if known else "unknown",
+            singer=answer.singer if known else None,
+            confidence=round(answer.confidence if known else 1 - answer.known, 4),
+            nearest=answer.singer,
             runner_up=answer.runner_up,
             runner_up_confidence=round(answer.runner_up_confidence, 4),
             listen_from=round(listen_from, 2),
             listen_to=round(listen_to, 2),
-            windows=len(windows.starts),
+            seconds=round(activity.seconds, 2),
+            windows=len(voting),
+            segments=self._segments(windows, rows, activity),
         )
+
+    def _segments(self, windows: Windows, rows: np.ndarray, activity: Activity) -> list[Segment]:
+        """Say who sings when."""
+        import numpy as np
+
+        calibration = self.card.calibration
+        probabilities, known = np.exp(rows), None
+        if calibration is not None:
+            probabilities = window_probabilities(rows, calibration.window_temperature)
+            known = known_windows(rows, calibration)
+        sung = activity.probabilities[SINGING]
+        singing = Singing(np.arange(len(sung)) / ACTIVITY_RATE, sung)
+        seconds = windows.length / windows.frame_rate
+        return self.to_timeline(
+            windows.start_seconds, seconds, activity.seconds, probabilities, known, singing
+        )
+
+
+def _nobody(path: Path, activity: Activity) -> Identification:
+    """Give the answer for a file in which nobody sings."""
+    confidence = round(float(1 - activity.probabilities[SINGING].mean()), 4)
+    return Identification(
+        file=str(path),
+        kind="no singing",
+        singer=None,
+        confidence=confidence,
+        nearest=None,
+        runner_up=None,
+        runner_up_confidence=0.0,
+        listen_from=0.0,
+        listen_to=0.0,
+        seconds=round(activity.seconds, 2),
+        windows=0,
+        segments=[Segment(0.0, activity.seconds, "no singing", None, None, confidence)],
+    )
 
 
 def check_lone(path: Path, card: ModelCard) -> None:

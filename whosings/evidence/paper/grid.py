@@ -16,7 +16,7 @@ from whosings.evidence.answers import Answers, read_answers
 from whosings.evidence.evaluate import METRICS, evaluate, scores_folder
 from whosings.evidence.paper.plan import Cell, Draw, Row
 from whosings.files import read_json
-from whosings.identify.identifier import set_vote
+from whosings.identify.identifier import calibrate
 from whosings.training.recipe import Recipe, load_recipe
 from whosings.training.record import RECORD, Training, read_record
 from whosings.training.run import train
@@ -142,7 +142,7 @@ class Grid:
         training, folder = self.training(cell), self.folder(cell)
         train(training, folder, self.store, quiet=quiet)
         if not self.done(cell):
-            set_vote(folder, training, self.store)
+            calibrate(folder, training, self.store)
         return folder
 
     def score(self, row: Row, cell: Cell) -> Scored:

@@ -1,0 +1,1 @@
+"""Voiceprints: enrol singers without training, say who it is among them, search songs by voice."""

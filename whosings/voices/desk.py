@@ -1,0 +1,142 @@
+"""The desk of a voices library: where it lies, what goes with it, and questions about files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from whosings.collection.track import SeparatorName
+from whosings.errors import WhosingsError
+from whosings.voices.library import CARD, EVIDENCE, Hit, Match, VoiceLibrary
+from whosings.voices.prints import VoiceEncoder
+from whosings.voices.thresholds import Thresholds
+
+SEPARATOR: SeparatorName = "spleeter"
+
+# What holds until a library has enough songs of its own, by encoder (the pretrained one): fitted with
+# `fit_thresholds` on the 92 songs of 19 singers of MIR-1K, voice and band at 0 dB
+DEFAULTS = {
+    "ecapa 0575cb64845e, mix": Thresholds(0.780, 0.048, 0.829, 0.217, 0.047, "cosine", 92, 19),
+    "ecapa 0575cb64845e, vocals by spleeter": Thresholds(0.745, 0.044, 0.804, 0.143, 0.042, "cosine", 92, 19),
+}
+
+
+@dataclass(frozen=True)
+class FileAnswer:
+    """Who of the enrolled sings in a file; `match` is None where nobody sings at all."""
+
+    file: str
+    match: Match | None
+
+    @property
+    def kind(self) -> Literal["singer", "unknown", "no singing"]:
+        """Which kind of answer it is; the words are those of `identify`."""
+        if self.match is None:
+            return "no singing"
+        return "unknown" if self.match.name is None else "singer"
+
+    @property
+    def label(self) -> str:
+        """The singer, or what is heard in place of one."""
+        return self.match.name if self.match and self.match.name is not None else self.kind
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields by name, as `identify` names them; seconds count from the start of the file."""
+        answer: dict[str, Any] = {"file": self.file, "kind": self.kind, "singer": None, "note": EVIDENCE}
+        if self.match is None:
+            return answer
+        fields = self.match.to_dict()
+        start, seconds = fields.pop("start"), fields.pop("seconds")
+        singer = {"singer": fields.pop("name")}
+        return answer | singer | fields | {"listen_from": start, "listen_to": start + seconds}
+
+
+class VoiceDesk:
+    """
+    A library with the encoder that goes with it: enrols and asks about files.
+
+    An existing library brings its encoder; a new one gets that of `run` (a run of the recipe voiceprint), or
+    else the pretrained one that hears what `separator` takes out of the mix ("stems": the mix itself). Raises
+    WhosingsError where that encoder is not to be had or is not the library's, or both are given.
+    """
+
+    def __init__(
+        self, folder: Path, *, run: Path | None = None, separator: SeparatorName | None = None
+    ) -> None:
+        if run is not None and separator is not None:
+            raise WhosingsError(
+                f"{run}: a trained encoder brings the separator it was trained with; leave out the other."
+            )
+        made_with: dict[str, str | None] = {}
+        if run is None and separator is None and (folder / CARD).is_file():
+            made_with = VoiceLibrary(folder).made_with
+        if run is not None or separator is not None or not made_with:
+            made_with = {"run": str(run.resolve()) if run else None, "separator": separator or SEPARATOR}
+        self.encoder = _encoder(folder, made_with)
+        self.library = VoiceLibrary(
+            folder, self.encoder.id, made_with=made_with, default=DEFAULTS.get(self.encoder.id)
+        )
+
+    def is_new(self, name: str) -> bool:
+        """Whether nobody is enrolled under a name yet."""
+        started = (self.library.folder / CARD).is_file()
+        return not started or name.strip() not in [singer.name for singer in self.library.singers()]
+
+    def enrol(self, name: str, path: Path, consent: str = "", *, shared: bool = False) -> int:
+        """Enrol a file and give the number of prints added; raises WhosingsError as `VoiceLibrary.add`."""
+        return self.library.add(name, path, self.encoder(path), consent, shared=shared)
+
+    def find(self, path: Path) -> FileAnswer:
+        """Say who of the enrolled sings in a file; raises WhosingsError as `VoiceLibrary.find`, or unread."""
+        prints = self.encoder(path)
+        sung = bool((prints.weights > 0).any())
+        return FileAnswer(str(path), self.library.find(prints) if sung else None)
+
+    def search(self, path: Path, top: int) -> list[Hit]:
+        """Find the songs with a voice like that in a file; raises WhosingsError as `VoiceLibrary.search`."""
+        prints = self.encoder(path)
+        if not (prints.weights > 0).any():
+            raise WhosingsError(f"{path}: no singing was heard in it; choose a file with a voice.")
+        return self.library.search(prints, top)
+
+
+def default_folder() -> Path:
+    """Give where the library lies: $WHOSINGS_VOICES, or else `voices` in the user's data folder."""
+    import platformdirs
+
+    named = os.environ.get("WHOSINGS_VOICES")
+    return Path(named).expanduser() if named else platformdirs.user_data_path("whosings") / "voices"
+
+
+def existing(folder: Path) -> VoiceLibrary:
+    """Open a library for what needs no encoder; raises WhosingsError where there is none."""
+    library = VoiceLibrary(folder)
+    _ = library.encoder_id
+    return library
+
+
+def asking(folder: Path) -> VoiceDesk:
+    """Open a library to ask about files; raises WhosingsError where there is none, or nobody in it."""
+    if not existing(folder).singers():
+        raise WhosingsError(f"{folder}: nobody is enrolled in this library; enrol a singer first.")
+    return VoiceDesk(folder)
+
+
+def _encoder(folder: Path, made_with: dict[str, str | None]) -> VoiceEncoder:
+    """Build an encoder from its settings."""
+    from whosings.voices.encoder import Voiceprinter
+
+    run, separator = made_with.get("run"), made_with.get("separator") or SEPARATOR
+    if separator not in get_args(SeparatorName):
+        raise WhosingsError(f"{folder / CARD}: there is no separator {separator}; restore this file.")
+    try:
+        return Voiceprinter(Path(run) if run else None, cast(SeparatorName, separator))
+    except WhosingsError as error:
+        if run is None or Path(run).exists():
+            raise
+        raise WhosingsError(
+            f"{folder}: the run {run}, whose encoder made this voices library, is gone; put it back, or name "
+            "its new place with the next `whosings voices add ... --encoder`."
+        ) from error
