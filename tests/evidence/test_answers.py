@@ -15,7 +15,7 @@ ODD = 'a "b", c\u6b4c/d\n/e'
 def test_round_trip(tmp_path: Path) -> None:
     answers = Answers(
         [WindowRow(ODD, 0.0, "Ada", "Bo", 0.5), WindowRow(ODD, 3.008, "Ada", "Ada", 0.25)],
-        [SongRow(ODD, "Ada", "Ada", 0.75, "Bo")],
+        [SongRow(ODD, "Ada", "Ada", 0.75, "Bo", 0.875)],
     )
     write_answers(tmp_path, answers)
     assert read_answers(tmp_path) == answers

@@ -37,8 +37,12 @@ METRICS: dict[str, Any] = {
     "split_sha256": "0123456789abcdef",
     "seed": 0,
     "failed": {},
+    "unknown": None,
 }
-SONGS = [SongRow(f"{ODD}/One/Song", ODD, "Bo", 0.25, ODD), SongRow("Bo/Two/Song", "Bo", "Bo", 0.75, ODD)]
+SONGS = [
+    SongRow(f"{ODD}/One/Song", ODD, "Bo", 0.25, ODD, 1.0),
+    SongRow("Bo/Two/Song", "Bo", "Bo", 0.75, ODD, 0.5),
+]
 VOID = {"meta", "img", "link", "br"}
 OPTIONAL_END = {"html", "tr", "td", "th", "li", "p"}
 

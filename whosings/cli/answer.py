@@ -35,8 +35,7 @@ def identify(
 ) -> None:
     """Say who sings in each file and when, who else it could be, and which seconds to listen to."""
     from whosings import load
-    from whosings.identify import timeline_exports as exports
-    from whosings.identify.exports import to_csv
+    from whosings.identify import exports
     from whosings.progress import bar
 
     if sum((as_json, as_csv, as_segments, as_audacity, as_rttm)) > 1:
@@ -63,7 +62,7 @@ def identify(
     if as_json:
         show.as_json([answer.to_dict() for answer in answers])
     elif as_csv:
-        sys.stdout.write(to_csv(answers))
+        sys.stdout.write(exports.answers_csv(answers))
     elif as_segments:
         sys.stdout.write(exports.segments_csv(timelines))
     elif as_audacity:

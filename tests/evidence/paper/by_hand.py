@@ -53,7 +53,7 @@ def _answers(row: Row, cell: Cell, split: str) -> Answers:
     for singer, number in product(SINGERS, range(4)):
         track = f"{singer}/{split}/song {number}"
         windows += [WindowRow(track, 2.5 * at, singer, answer(singer), 0.5) for at in range(6)]
-        songs.append(SongRow(track, singer, answer(singer), 0.5, singer))
+        songs.append(SongRow(track, singer, answer(singer), 0.5, singer, 1.0))
     return Answers(windows, songs)
 
 

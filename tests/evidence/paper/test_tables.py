@@ -281,7 +281,9 @@ def test_different_splits_are_not_compared():
 def test_runs_that_disagree_on_a_singer_are_not_compared(one_split):
     a, b = of_row(one_split, FIRST)[0], of_row(one_split, SECOND)[0]
     first, *rest = b.answers.songs
-    other = Answers(b.answers.windows, [SongRow(first.track, SINGERS[3], "singer a", 0.5, "singer b"), *rest])
+    other = Answers(
+        b.answers.windows, [SongRow(first.track, SINGERS[3], "singer a", 0.5, "singer b", 1.0), *rest]
+    )
     with pytest.raises(WhosingsError, match="two singers"):
         build_table(SMALL, [a, scored(SECOND, b.cell, answers=other)], origin())
 
