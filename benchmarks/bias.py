@@ -2,7 +2,7 @@
 Is it the voice or the band? Train recipes on the confounded benchmark and measure the gap tied - swapped.
 
     python benchmarks/bias.py COLLECTION --out FOLDER --recipes voiceprint,voiceprint_pooling_lca \\
-        [--ties 0,0.9] [--seeds 0,1,2] [--singers 8] [--window 5] [--mix-db 0] [--epochs N] [--set KEY=VALUE ...]
+        [--ties 0,0.9] [--seeds 0,1,2] [--singers 8] [--window 5] [--mix-db 0] [--set KEY=VALUE ...]
 
 One run for each recipe, tie and seed, each trained and scored once: the same command goes on where it was
 cut off. A seed draws pools, songs and splits as well as weights; recipes share those of a seed, so that their

@@ -197,8 +197,8 @@ def found(given: Sequence[FileAnswer]) -> None:
     decided = next((answer.match.thresholds for answer in given if answer.match), None)
     if decided:
         sentence(
-            f"Named from a score of {decided.known:.2f} and a lead of {decided.margin:.2f} over the second on, "
-            f"fitted on {counted(decided.songs, 'song')} by {counted(decided.singers, 'singer')}."
+            f"Named from a score of {decided.known:.2f} and a lead of {decided.margin:.2f} on, fitted on "
+            f"{counted(decided.songs, 'song')} by {counted(decided.singers, 'singer')}."
         )
     sentence(EVIDENCE)
 

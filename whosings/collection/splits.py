@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +28,8 @@ WARNINGS = {
 }
 SIDES = ("train", "validation", "test")
 Side = Literal["train", "validation", "test"]
+LEFT_OUT = "left out as asked"
+SOME = 5  # artists named in an error
 Sides = tuple[list[Track], list[Track], list[Track]]  # train, validation, test
 
 
@@ -85,7 +88,13 @@ class Split:
         return np.sort(parts.get(side, order[test + validation :]))
 
 
-def make_split(collection: Collection, protocol: str = "kuo", seed: int = 0, fold: int = 0) -> Split:
+def make_split(
+    collection: Collection,
+    protocol: str = "kuo",
+    seed: int = 0,
+    fold: int = 0,
+    leave_out: Sequence[str] = (),
+) -> Split:
     """
     Deal the tracks of a collection out to training, validation and test.
 
@@ -97,19 +106,22 @@ def make_split(collection: Collection, protocol: str = "kuo", seed: int = 0, fol
     - `song`: a tenth of the songs of each artist tests, a tenth validates; needs 3 songs. See WARNINGS.
     - `snippet`: all tracks on all sides, apart only by `Split.window_indices`. See WARNINGS.
 
-    Each artist is drawn for alone, so that a new artist leaves the others as they were. Raises WhosingsError
-    where the protocol is unknown, a fold is given to a protocol without folds, or fewer than two artists
-    remain.
+    Artists in `leave_out` are on no side, so that their songs can serve as those of unknown singers. Each
+    artist is drawn for alone, so that a new artist leaves the others as they were. Raises WhosingsError where
+    the protocol is unknown, a fold is given to a protocol without folds, an artist to leave out is not there,
+    or fewer than two artists remain.
     """
     if protocol not in PROTOCOLS:
         raise WhosingsError(f"There is no protocol {protocol}; choose one of {', '.join(PROTOCOLS)}.")
     if fold < 0 or (fold and protocol != "sixfold"):
         raise WhosingsError(f"The protocol {protocol} has no fold {fold}; only sixfold has folds, from 0 on.")
+    _known(collection, leave_out)
     lists = album_lists(collection.root) if protocol == "canonical" else None
     sides: Sides = ([], [], [])
     singers, left_out = [], {}
     for artist in collection.artists:
-        dealt = _deal(collection, artist, protocol, seed, fold, lists)
+        asked = artist in leave_out
+        dealt = LEFT_OUT if asked else _deal(collection, artist, protocol, seed, fold, lists)
         if isinstance(dealt, str):
             left_out[artist] = dealt
             continue
@@ -124,6 +136,17 @@ def make_split(collection: Collection, protocol: str = "kuo", seed: int = 0, fol
         )
     train, validation, test = (tuple(track.id for track in side) for side in sides)
     return Split(protocol, seed, fold, tuple(singers), train, validation, test, left_out)
+
+
+def _known(collection: Collection, leave_out: Sequence[str]) -> None:
+    """Raise WhosingsError for the first name that is no artist's, with those that may be meant."""
+    for name in leave_out:
+        if name not in collection.artists:
+            alike = get_close_matches(name, collection.artists, SOME) or collection.artists[:SOME]
+            raise WhosingsError(
+                f"{collection.root}: there is no artist {name} to leave out; there is {', '.join(alike)}, "
+                f"of {len(collection.artists)} in all."
+            )
 
 
 def _deal(
