@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast, get_args
+import math
+from typing import ClassVar, Literal, cast, get_args
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from whosings.audio.units import N_MELS
 from whosings.models.fgnl import FGNL, SE, FGNLState, MoSE, SoftmaxAxis
 from whosings.models.layers import RecurrentHead, as_sequence, initialise_as_keras, prepare
-from whosings.models.stack import SingerNetwork
+from whosings.models.stack import Pool, SingerNetwork
 
 Scheme = Literal["mose", "se"]
 
@@ -31,7 +32,7 @@ class CRNNFGNL(SingerNetwork):
 
     """
 
-    pools = (None, (2, 2), (2, 2), (2, 2))
+    pools: ClassVar[tuple[Pool, ...]] = (None, (2, 2), (2, 2), (2, 2))
 
     def __init__(
         self,
@@ -47,7 +48,8 @@ class CRNNFGNL(SingerNetwork):
         self.scheme = scheme
         self.fgnl = FGNL(self.channels, channel_denominator, softmax_axis, gaussian)
         self.attention = self.new_attention()
-        self.head = RecurrentHead(self.channels * (N_MELS // 8), num_singers)
+        pooled = math.prod(pool[0] for pool in self.pools if pool)  # mel bands in one of the last map
+        self.head = RecurrentHead(self.channels * (N_MELS // pooled), num_singers)
         prepare(self)
 
     def new_attention(self) -> MoSE | SE:
@@ -81,3 +83,9 @@ class CRNNMFGNL(CRNNFGNL):
     """
 
     hears_melody = True
+
+
+class CRNNFGNLLight(CRNNFGNL):
+    """CRNN_FGNL that pools after block 1 as well: a quarter of the work, for studies of many runs."""
+
+    pools = ((2, 2), (2, 2), (2, 2), (2, 2))

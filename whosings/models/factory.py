@@ -13,7 +13,7 @@ from whosings.audio.frontend import SPEAKER
 from whosings.collection.windows import HEARING, Hearing
 from whosings.errors import WhosingsError
 from whosings.models.crnn import CRNN, CRNNM, CRNNLarge
-from whosings.models.crnn_fgnl import CRNNFGNL, CRNNMFGNL
+from whosings.models.crnn_fgnl import CRNNFGNL, CRNNMFGNL, CRNNFGNLLight
 from whosings.models.crnn_nl import CRNNNL
 from whosings.models.voiceprint.network import Voiceprint
 from whosings.models.voiceprint.pretrained import load_pretrained
@@ -48,6 +48,7 @@ SYSTEMS: dict[str, System] = {
     "crnn_fgnl_no_gaussian": System(
         partial(CRNNFGNL, gaussian=False), "CRNN_FGNL without Gaussian smoothing (Kuo et al. 2021)"
     ),
+    "crnn_fgnl_light": System(CRNNFGNLLight, "CRNN_FGNL with block 1 pooled as well: a quarter of the work"),
     "voiceprint": System(
         Voiceprint,
         "ECAPA-TDNN, pretrained on the speech of 7,205 people (Desplanques et al. 2020)",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -18,6 +18,8 @@ from whosings.models.factory import create
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
+ENSEMBLE = "ensemble"
+MEMBERS = "members"
 
 VoteName = Literal["majority", "thresholded_majority", "mean_log_probability"]
 
@@ -37,6 +39,8 @@ class ModelCard(BaseModel):
     separator: SeparatorName = "stems"
     vote: VoteName = "mean_log_probability"
     calibration: Calibration | None = None
+    members: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    """of an ensemble: the weight of each, by the folder in `members/` that it lies in"""
 
     @property
     def sound(self) -> Source:
@@ -69,8 +73,17 @@ def load_card(folder: Path) -> ModelCard:
 
 
 def load_model(folder: Path) -> tuple[nn.Module, ModelCard]:
-    """Load a saved model in evaluation mode; raises WhosingsError where a file is missing or does not fit."""
+    """
+    Load a saved single model in evaluation mode; `whosings.models.ensemble` loads either kind.
+
+    Raises WhosingsError where a file is missing or does not fit, or `folder` is an ensemble.
+    """
     card = load_card(folder)
+    if card.system == ENSEMBLE:
+        raise WhosingsError(
+            f"{folder}: this is an ensemble, which is explained and worked on by its members; give one of "
+            f"them, such as {folder / MEMBERS / next(iter(card.members), '...')}."
+        )
     network = create(card.system, len(card.singers), **card.options)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import cast
 
 import torch
@@ -14,7 +15,9 @@ from whosings.models.voiceprint.pooling import TimeAttention, pool
 
 DIM = 192  # of a voiceprint
 SCALE = 20.0  # of the cosines: a cosine 0.2 ahead is a probability 50 times as high
-DROPOUT = 0.0
+BODY = {"encoder", "attention", "norm", "project"}  # all parts but the head
+
+Split = tuple[Callable[[Tensor], Tensor], nn.Module]
 
 
 class CosineHead(nn.Module):
@@ -29,7 +32,71 @@ class CosineHead(nn.Module):
         return SCALE * F.linear(F.normalize(voiceprints, dim=1), F.normalize(self.weight, dim=1))
 
 
-class Voiceprint(nn.Module):
+class FromVoiceprints(nn.Module):
+    """What is left of a `Voiceprint` where all but the head is fixed: voiceprints (B, 192) -> logits."""
+
+    def __init__(self, head: nn.Module):
+        super().__init__()
+        self.head = head
+
+    def forward(self, voiceprints: Tensor) -> Tensor:
+        """Classify voiceprints: logits (B, singers)."""
+        return cast(Tensor, self.head(voiceprints))
+
+
+class FromFrames(nn.Module):
+    """
+    A `Voiceprint` from its encoder's frames on, an `AttentionNetwork` whose state is its input.
+
+    `parts` are at least attention, norm, project and head; modules given stay shared with their owner.
+    """
+
+    attention: nn.Module
+    norm: nn.Module
+    project: nn.Module
+    head: nn.Module
+
+    def __init__(self, **parts: nn.Module):
+        super().__init__()
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def new_attention(self) -> TimeAttention:
+        """Give a fresh attention over the encoder's frames."""
+        return TimeAttention(FRAMES)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Give frames (B, 3072, T): here those that came in."""
+        return x
+
+    def decode(self, state: Tensor, attention: Tensor, dropout: Tensor | None = None) -> Tensor:
+        """
+        Pool frames by `attention` (B, 3072, T) and classify: (B, singers).
+
+        Weights count in proportion to their sum over time, so that a map of any scale (such as the random one
+        of counterfactual attention learning, uniform in [0, 2]) still gives a mean and a deviation.
+        """
+        voiceprints = self.join(state, attention / attention.sum(dim=2, keepdim=True))
+        if dropout is not None:
+            voiceprints = row_dropout(voiceprints, dropout, self.training)
+        return cast(Tensor, self.head(voiceprints))
+
+    def join(self, frames: Tensor, attention: Tensor) -> Tensor:
+        """Give voiceprints (B, 192) of frames (B, 3072, T) under a map of the same shape, of sum 1 over T."""
+        pooled = self.norm(pool(frames, attention))
+        return cast(Tensor, self.project(pooled.unsqueeze(2))).squeeze(2)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Give voiceprints (B, 192) of what `encode` takes, of any length T."""
+        frames = self.encode(x)
+        return self.join(frames, self.attention(frames))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classify what `encode` takes: logits (B, singers)."""
+        return cast(Tensor, self.head(self.embed(x)))
+
+
+class Voiceprint(FromFrames):
     """
     ECAPA-TDNN with a head for known singers, an `AttentionNetwork` of `whosings.lca`.
 
@@ -37,39 +104,32 @@ class Voiceprint(nn.Module):
     attention over the same frames. Windows are log-mel (B, 80, T) of the `SPEAKER` front end.
     """
 
+    encoder: nn.Module
+
     def __init__(self, num_singers: int):
-        super().__init__()
-        self.encoder = ECAPA()
-        self.attention = self.new_attention()
-        self.norm = Norm(2 * FRAMES)
-        self.project = Conv(2 * FRAMES, DIM)
-        self.head = CosineHead(num_singers)
+        super().__init__(
+            encoder=ECAPA(),
+            attention=self.new_attention(),
+            norm=Norm(2 * FRAMES),
+            project=Conv(2 * FRAMES, DIM),
+            head=CosineHead(num_singers),
+        )
 
-    def new_attention(self) -> TimeAttention:
-        """Give a fresh attention over the encoder's frames."""
-        return TimeAttention(FRAMES)
-
-    def encode(self, windows: Tensor) -> Tensor:
+    def encode(self, x: Tensor) -> Tensor:
         """Give frames (B, 3072, T) of windows (B, 80, T)."""
-        return cast(Tensor, self.encoder(windows))
+        return cast(Tensor, self.encoder(x))
 
-    def decode(self, state: Tensor, attention: Tensor, dropout: Tensor | None = None) -> Tensor:
-        """Pool frames by `attention` (B, 3072, T) and classify: (B, singers)."""
-        voiceprints = self.join(state, attention)
-        if dropout is not None:
-            voiceprints = row_dropout(voiceprints, dropout, self.training)
-        return cast(Tensor, self.head(voiceprints))
+    def split_after(self, frozen: Collection[str], *, exchange: bool = False) -> Split | None:
+        """
+        Divide into what windows go through before anything learns, and the rest, of the same parameters.
 
-    def join(self, frames: Tensor, attention: Tensor) -> Tensor:
-        """Give voiceprints (B, 192) of frames (B, 3072, T) under a map of the same shape."""
-        pooled = self.norm(pool(frames, attention))
-        return cast(Tensor, self.project(pooled.unsqueeze(2))).squeeze(2)
-
-    def embed(self, windows: Tensor) -> Tensor:
-        """Give voiceprints (B, 192) of windows (B, 80, T), of any length."""
-        frames = self.encode(windows)
-        return self.join(frames, self.attention(frames))
-
-    def forward(self, windows: Tensor) -> Tensor:
-        """Classify windows: logits (B, singers)."""
-        return cast(Tensor, self.head(self.embed(windows)))
+        The first gives voiceprints (B, 192) where all parts but the head are `frozen`, else frames
+        (B, 3072, T). With `exchange` the rest keeps its attention map, for a counterfactual one. None where
+        the encoder itself learns.
+        """
+        if set(frozen) >= BODY and not exchange:
+            return self.embed, FromVoiceprints(self.head)
+        if "encoder" not in frozen:
+            return None
+        parts = {name: part for name, part in self.named_children() if name != "encoder"}
+        return self.encode, FromFrames(**parts)
