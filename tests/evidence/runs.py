@@ -13,9 +13,10 @@ from whosings.collection.catalogue import Collection, open_collection
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import make_split
 from whosings.identify.identifier import calibrate
-from whosings.identify.ladder import Track2Windows, Windows2LogProbabilities
+from whosings.identify.ladder import Track2LogProbabilities
 from whosings.identify.tracks import log_probabilities
 from whosings.models import load_model, save_model
+from whosings.models.ensemble import Member
 from whosings.training.recipe import load_recipe
 from whosings.training.record import Training
 from whosings.training.run import train
@@ -41,8 +42,8 @@ def run_on(collection: Collection, out: Path, store: FeatureStore, protocol: str
     network, card = load_model(out)
     with torch.no_grad():
         network.get_parameter("head.dense.weight").mul_(30)
-        to_windows = Track2Windows(store, card)
-        rows = log_probabilities(collection.tracks, to_windows, Windows2LogProbabilities(network)).rows
+        to_log_probabilities = Track2LogProbabilities([Member(network, card)], store)
+        rows = log_probabilities(collection.tracks, to_log_probabilities).rows
         usual = torch.from_numpy(np.concatenate(list(rows.values()))).mean(dim=0)
         network.get_parameter("head.dense.bias").sub_(usual)  # so that no singer gets all windows
     save_model(out, network, card)

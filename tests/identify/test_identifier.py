@@ -23,6 +23,7 @@ from whosings.errors import UnreadableSoundError, WhosingsError
 from whosings.identify.ladder import (
     Identification,
     LogProbabilities2Answer,
+    Track2LogProbabilities,
     Track2Windows,
     Windows,
     Windows2LogProbabilities,
@@ -30,6 +31,7 @@ from whosings.identify.ladder import (
 )
 from whosings.identify.tracks import log_probabilities
 from whosings.models import ModelCard, create, load_model, save_model
+from whosings.models.ensemble import Member
 
 __all__ = ["all_is_sung"]
 pytestmark = pytest.mark.usefixtures("all_is_sung")
@@ -204,8 +206,7 @@ def test_tracks_that_cannot_be_read_are_noted(run: Path, song: Path, tmp_path: P
     heard: list[str] = []
     result = log_probabilities(
         [lone_track(song), lone_track(tmp_path / "none.wav")],
-        Track2Windows(FeatureStore(tmp_path), CARD),
-        Windows2LogProbabilities(network),
+        Track2LogProbabilities([Member(network, CARD)], FeatureStore(tmp_path)),
         lambda track: heard.append(track.title),
     )
     assert [rows.shape for rows in result.rows.values()] == [(4, 4)]

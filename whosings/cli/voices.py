@@ -69,7 +69,7 @@ def voices_add(
                 failed[str(path)] = str(error)
             progress.step()
     if added:
-        show.enrolled(name.strip(), list(added.values()), folder)
+        show.voices.enrolled(name.strip(), list(added.values()), folder)
         if new and not consent:
             show.note(CONSENT)
     end(failed, nothing_done=not added)
@@ -85,7 +85,7 @@ def voices_list(library: LibraryOption = None, as_json: JsonOption = False) -> N
     if as_json:
         show.as_json([singer.to_dict() for singer in singers])
     else:
-        show.singers(singers, opened.folder, opened.encoder_id)
+        show.voices.singers(singers, opened.folder, opened.encoder_id)
 
 
 @commands.command("remove")
@@ -128,7 +128,7 @@ def voices_find(files: Files, library: LibraryOption = None, as_json: JsonOption
     if as_json:
         show.as_json([answer.to_dict() for answer in answers])
     elif answers:
-        show.found(answers)
+        show.voices.found(answers)
     end(failed, nothing_done=not answers)
 
 
@@ -146,7 +146,7 @@ def voices_search(
     if as_json:
         show.as_json([hit.to_dict() for hit in hits])
     else:
-        show.hits(hits)
+        show.voices.hits(hits)
 
 
 def _folder(named: Path | None) -> Path:

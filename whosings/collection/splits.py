@@ -142,7 +142,9 @@ def _known(collection: Collection, leave_out: Sequence[str]) -> None:
     """Raise WhosingsError for the first name that is no artist's, with those that may be meant."""
     for name in leave_out:
         if name not in collection.artists:
-            alike = get_close_matches(name, collection.artists, SOME) or collection.artists[:SOME]
+            folded = {artist.casefold(): artist for artist in collection.artists}
+            alike = [folded[near] for near in get_close_matches(name.casefold(), folded, SOME)]
+            alike = alike or list(collection.artists[:SOME])
             raise WhosingsError(
                 f"{collection.root}: there is no artist {name} to leave out; there is {', '.join(alike)}, "
                 f"of {len(collection.artists)} in all."

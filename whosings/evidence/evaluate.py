@@ -22,17 +22,13 @@ from whosings.evidence.report import write_report
 from whosings.files import write_json
 from whosings.identify.calibration import window_probabilities
 from whosings.identify.identifier import best_device
-from whosings.identify.ladder import (
-    LEAST_KNOWN,
-    LogProbabilities2Answer,
-    Track2Windows,
-    Windows2LogProbabilities,
-)
-from whosings.identify.tracks import TrackLogProbabilities, log_probabilities, of_side
+from whosings.identify.ladder import LEAST_KNOWN, LogProbabilities2Answer, Track2LogProbabilities
+from whosings.identify.tracks import TrackLogProbabilities, log_probabilities, of_side, trained_on
 from whosings.lca import AttentionNetwork
 from whosings.models import ModelCard, load_model
+from whosings.models.ensemble import Member, load_members
 from whosings.progress import bar
-from whosings.training.record import CURVES, RECORD, SPLIT, read_record
+from whosings.training.record import CURVES
 
 BranchName = Literal["main", "counterfactual"]
 
@@ -67,19 +63,15 @@ def evaluate(
     default `scores_folder`. Songs that cannot be read are named in `metrics["failed"]` and left out of the
     figures. Raises WhosingsError where there is nothing to score, or the run has no such branch.
     """
-    network, card = load_model(run)
-    if branch == "counterfactual":
-        network = CounterfactualNetwork(cast(AttentionNetwork, network), run)
-        card = card.model_copy(update={"calibration": None})  # fitted on the model itself
-    arguments, split = _trained_on(run)
+    members, card = _asked(run, branch)
+    arguments, split = trained_on(run)
     opened, tracks = _tracks_to_score(Path(arguments["collection"]), split, card, collection)
     strangers = [track for track in opened.tracks if track.artist not in card.singers]
-    to_windows = Track2Windows(store or FeatureStore(default_cache()), card)
-    to_log_probabilities = Windows2LogProbabilities(network, best_device())
+    store = store or FeatureStore(default_cache())
+    to_log_probabilities = Track2LogProbabilities(members, store, best_device())
     with bar("Scoring songs", len(tracks) + len(strangers), quiet=quiet) as progress:
         scored, strange = (
-            log_probabilities(some, to_windows, to_log_probabilities, progress.step)
-            for some in (tracks, strangers)
+            log_probabilities(some, to_log_probabilities, progress.step) for some in (tracks, strangers)
         )
     if collection is None:
         scored.rows = of_side(scored.rows, split, "test")
@@ -95,7 +87,8 @@ def evaluate(
         "protocol": split.protocol if collection is None else None,
         "warning": _warning(Path(arguments["collection"]), split, collection),
         "window_seconds": card.window_seconds,
-        "source": card.source,
+        "members": card.members,
+        "source": " and ".join(dict.fromkeys(member.card.source for member in members)),
         "mix_db": card.mix_db,
         "vote": card.vote,
         "split_sha256": split.sha256,
@@ -113,17 +106,13 @@ def scores_folder(run: Path, *, branch: BranchName = "main", collection: Path | 
     return folder if collection is None else folder / f"on-{collection.resolve().name}"
 
 
-def _trained_on(run: Path) -> tuple[dict[str, Any], Split]:
-    """Give the arguments in the record of a run, and its split; raises WhosingsError unless they agree."""
-    record, split = read_record(run), Split.load(run / SPLIT)
-    arguments: dict[str, Any] = record["arguments"]
-    if not {"collection", "split_sha256", "seed"} <= arguments.keys():
-        raise WhosingsError(f"{run / RECORD}: this is no run record; train the model again.")
-    if arguments["split_sha256"] != split.sha256:
-        raise WhosingsError(
-            f"{run / SPLIT}: this is not the split that the run was trained on; put the right one back."
-        )
-    return arguments, split
+def _asked(run: Path, branch: BranchName) -> tuple[list[Member], ModelCard]:
+    """Load what is scored: the model of a run, or its counterfactual branch."""
+    if branch == "main":
+        return load_members(run)
+    network, card = load_model(run)
+    card = card.model_copy(update={"calibration": None})  # fitted on the model itself
+    return [Member(CounterfactualNetwork(cast(AttentionNetwork, network), run), card)], card
 
 
 def _tracks_to_score(

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whosings.errors import WhosingsError
 from whosings.identify.calibration import fit
-from whosings.identify.ladder import (
-    File2Identification,
-    Identification,
-    Track2Windows,
-    Windows2LogProbabilities,
-)
-from whosings.identify.tracks import choose_vote, log_probabilities, of_side
+from whosings.identify.ladder import File2Identification, Identification, Track2LogProbabilities
+from whosings.identify.tracks import choose_vote, on_side
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from whosings.collection.features import FeatureStore
-    from whosings.models.store import VoteName
+    from whosings.collection.track import Track
+    from whosings.models.store import ModelCard, VoteName
     from whosings.training.record import Training
 
 
@@ -26,10 +24,10 @@ class Identifier:
 
     def __init__(self, folder: Path):
         """Load the model in `folder`; raises WhosingsError where there is none."""
-        from whosings.models import load_model
+        from whosings.models.ensemble import load_members
 
-        network, self.card = load_model(folder)
-        self._to_identification = File2Identification(network, self.card, best_device())
+        members, self.card = load_members(folder)
+        self._to_identification = File2Identification(members, self.card, best_device())
 
     @property
     def singers(self) -> list[str]:
@@ -54,19 +52,31 @@ def calibrate(run: Path, training: Training, store: FeatureStore) -> dict[VoteNa
 
     Gives the macro F1 of all votes. Raises WhosingsError where no validation song can be answered.
     """
-    from whosings.models import load_model
+    from whosings.models.ensemble import load_members
     from whosings.models.store import save_card
 
-    network, card = load_model(run)
+    members, card = load_members(run)
     tracks = training.tracks("validation")
-    to_windows = Track2Windows(store, card)
-    validation = log_probabilities(tracks, to_windows, Windows2LogProbabilities(network, best_device()))
-    singer_of = {track.id: track.artist for track in tracks}
-    rows = of_side(validation.rows, training.split, "validation")
-    if not rows:
-        reason = next(iter(validation.failed.values()), "the split names none")
-        raise WhosingsError(f"{run}: no validation song can be answered ({reason.rstrip('.')}).")
-    vote, scores = choose_vote(singer_of, rows, card.singers)
-    codes = {name: card.singers.index(singer_of[name]) for name in rows}
-    save_card(run, card.model_copy(update={"vote": vote, "calibration": fit(rows, codes, vote)}))
+    to_log_probabilities = Track2LogProbabilities(members, store, best_device())
+    validation = on_side("validation", tracks, training.split, to_log_probabilities)
+    card, scores = settle(card, tracks, validation.rows)
+    save_card(run, card)
     return scores
+
+
+def settle(
+    card: ModelCard, tracks: Sequence[Track], rows: Mapping[str, np.ndarray]
+) -> tuple[ModelCard, dict[VoteName, float]]:
+    """
+    Choose the vote and fit the calibration of a model; give its card with both, and macro F1 of all votes.
+
+    Args:
+        card: the model's.
+        tracks: validation tracks.
+        rows: log-probabilities (windows, singers) by track id, of those that could be heard.
+
+    """
+    singer_of = {track.id: track.artist for track in tracks if track.id in rows}
+    vote, scores = choose_vote(singer_of, rows, card.singers)
+    codes = {name: card.singers.index(singer) for name, singer in singer_of.items()}
+    return card.model_copy(update={"vote": vote, "calibration": fit(rows, codes, vote)}), scores

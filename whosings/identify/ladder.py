@@ -3,12 +3,14 @@ The ladder from a song to an answer; each step adds one thing.
 
     Track2Windows             a track            -> its windows
     Windows2LogProbabilities  windows            -> log-probabilities (windows, singers)
+    Track2LogProbabilities    a track            -> both, of a single model or of an ensemble
     LogProbabilities2Answer   log-probabilities  -> who, how sure, who else, where to listen
     File2Identification       a file             -> all of it at once, and who sings when
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ from whosings.identify.calibration import known_song, known_windows, song_probab
 from whosings.identify.timeline import Kind, Segment, Singing, Windows2Timeline
 from whosings.identify.votes import VOTES
 from whosings.models.calibration import Calibration
+from whosings.models.ensemble import Member, average
 from whosings.models.factory import find_system
 from whosings.models.store import ModelCard, VoteName
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 BATCH = 32  # windows classified at once
 LEAST_KNOWN = 0.5  # probability of being known below which a voice is unknown
 STEPS = 2  # windows of the time-line that begin in the length of one
+APART = 0.5  # seconds by which the members of an ensemble may hear a window apart
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,14 @@ class Windows:
         import numpy as np
 
         return np.isin(self.starts, window_starts(self.features.frames, self.length))
+
+    def at(self, seconds: np.ndarray) -> Windows:
+        """Give windows that start at `seconds` (windows,) in place of these, each within the track."""
+        import numpy as np
+
+        last = max(self.features.frames - self.length, 0)
+        starts = np.rint(seconds * self.frame_rate).astype(int)
+        return replace(self, starts=np.clip(starts, 0, last))
 
     def span(self, index: int) -> tuple[float, float]:
         """Give where a window begins and ends in the song, in seconds."""
@@ -138,6 +150,57 @@ class Windows2LogProbabilities:
                 "learning_rate."
             )
         return answers
+
+
+class Track2LogProbabilities:
+    """
+    The windows of a track, and natural log-probabilities (windows, singers) of who sings in each.
+
+    A single model answers by itself. The members of an ensemble hear the windows of the first, each in its
+    own way, and what they say is averaged. `steps` as for `Track2Windows`.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        store: FeatureStore,
+        device: torch.device | str = "cpu",
+        steps: int = 1,
+    ):
+        self.members = members
+        self.to_windows = [Track2Windows(store, member.card, steps) for member in members]
+        self.to_rows = [Windows2LogProbabilities(member.network, device) for member in members]
+
+    def __call__(self, track: Track) -> tuple[Windows, np.ndarray]:
+        """Raises WhosingsError as the steps below do, and where members hear sounds of unlike length."""
+        windows, each = self.each(track)
+        return windows, average(each, [member.weight for member in self.members])
+
+    def each(self, track: Track) -> tuple[Windows, np.ndarray]:
+        """Give the windows, and what each member says of them: (windows, members, singers)."""
+        import numpy as np
+
+        heard = [to_windows(track) for to_windows in self.to_windows]
+        seconds = heard[0].start_seconds
+        windows = [own.at(seconds) for own in heard]  # front ends differ in how many frames are a window
+        if max(np.abs(own.start_seconds - seconds).max() for own in windows) > APART:
+            lengths = ", ".join(f"{own.features.frames / own.frame_rate:.1f}" for own in heard)
+            raise WhosingsError(
+                f"{track.id}: what the members of this ensemble hear lasts {lengths} s, so that they cannot "
+                "be asked about the same windows; give stems as long as their mix."
+            )
+        rows = [
+            _tempered(to_rows(own), member.temperature)[:, member.columns]
+            for to_rows, own, member in zip(self.to_rows, windows, self.members, strict=True)
+        ]
+        return windows[0], np.stack(rows, axis=1)
+
+
+def _tempered(rows: np.ndarray, temperature: float | None) -> np.ndarray:
+    """Give log-probabilities (windows, singers) as the calibration of their model has them, if it has one."""
+    import numpy as np
+
+    return rows if temperature is None else np.log(window_probabilities(rows, temperature))
 
 
 @dataclass(frozen=True)
@@ -223,23 +286,27 @@ class File2Identification:
     """The whole ladder for one file of any format and length; `steps` as for `Track2Windows`."""
 
     def __init__(
-        self, network: nn.Module, card: ModelCard, device: torch.device | str = "cpu", steps: int = STEPS
+        self,
+        members: Sequence[Member],
+        card: ModelCard,
+        device: torch.device | str = "cpu",
+        steps: int = STEPS,
     ):
-        self.card, self.steps = card, steps
-        self.to_log_probabilities = Windows2LogProbabilities(network, device)
+        self.members, self.card, self.device, self.steps = members, card, device, steps
         self.to_answer = LogProbabilities2Answer(card.singers, card.vote, card.calibration)
         self.to_timeline = Windows2Timeline(card.singers)
 
     def __call__(self, path: Path) -> Identification:
         """Raises UnreadableSoundError for no readable sound, WhosingsError where it cannot be separated."""
-        check_lone(path, self.card)
+        for member in self.members:
+            check_lone(path, member.card)
         track = lone_track(path)
         with passing_store() as store:
             activity = Activity(store.activity(track, Source()))
             if activity.kind != "singing":
                 return _nobody(path, activity)
-            windows = Track2Windows(store, self.card, self.steps)(track)
-            return self._answered(path, windows, self.to_log_probabilities(windows), activity)
+            to_rows = Track2LogProbabilities(self.members, store, self.device, self.steps)
+            return self._answered(path, *to_rows(track), activity)
 
     def _answered(self, path: Path, windows: Windows, rows: np.ndarray, activity: Activity) -> Identification:
         """Put the answer together from log-probabilities (windows, singers)."""

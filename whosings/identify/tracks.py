@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from whosings.collection.splits import Side, Split
 from whosings.collection.track import Track
 from whosings.errors import WhosingsError
-from whosings.identify.ladder import LogProbabilities2Answer, Track2Windows, Windows2LogProbabilities
+from whosings.identify.ladder import LogProbabilities2Answer, Windows
 from whosings.identify.votes import VOTES
 from whosings.models.store import VoteName
 
@@ -28,16 +29,18 @@ class TrackLogProbabilities:
 
 def log_probabilities(
     tracks: Iterable[Track],
-    to_windows: Track2Windows,
-    to_log_probabilities: Windows2LogProbabilities,
+    to_log_probabilities: Callable[[Track], tuple[Windows, np.ndarray]],
     on_done: Callable[[Track], None] = lambda track: None,
 ) -> TrackLogProbabilities:
-    """Classify all windows of all tracks; a track that cannot be read is noted and passed over."""
+    """
+    Classify all windows of all tracks, by way of a `Track2LogProbabilities`, or one of its methods.
+
+    A track that cannot be read is noted and passed over.
+    """
     result = TrackLogProbabilities()
     for track in tracks:
         try:
-            windows = to_windows(track)
-            result.rows[track.id] = to_log_probabilities(windows)
+            windows, result.rows[track.id] = to_log_probabilities(track)
             result.starts[track.id] = windows.start_seconds
         except WhosingsError as error:
             result.failed[track.id] = str(error)
@@ -49,6 +52,40 @@ def of_side(rows: Mapping[str, np.ndarray], split: Split, side: Side) -> dict[st
     """Keep what belongs to windows of one side of a split (all, but for snippet); drop tracks without any."""
     kept = {name: values[split.window_indices(side, name, len(values))] for name, values in rows.items()}
     return {name: values for name, values in kept.items() if len(values)}
+
+
+def on_side(
+    side: Side,
+    tracks: Sequence[Track],
+    split: Split,
+    to_log_probabilities: Callable[[Track], tuple[Windows, np.ndarray]],
+    on_done: Callable[[Track], None] = lambda track: None,
+) -> TrackLogProbabilities:
+    """Classify one side of a split, of whose `tracks` one at least must have windows, or WhosingsError."""
+    result = log_probabilities(tracks, to_log_probabilities, on_done)
+    result.rows = of_side(result.rows, split, side)
+    result.starts = of_side(result.starts, split, side)
+    if not result.rows:
+        reason = next(iter(result.failed.values()), "the split gives none that is long enough")
+        raise WhosingsError(
+            f"No {side} song can be answered ({reason.rstrip('.')}); put the songs back, or train on others."
+        )
+    return result
+
+
+def trained_on(run: Path) -> tuple[dict[str, Any], Split]:
+    """Give the arguments in the record of a run, and its split; raises WhosingsError unless they agree."""
+    from whosings.training.record import RECORD, SPLIT, read_record
+
+    record, split = read_record(run), Split.load(run / SPLIT)
+    arguments: dict[str, Any] = record["arguments"]
+    if not {"collection", "split_sha256", "seed"} <= arguments.keys():
+        raise WhosingsError(f"{run / RECORD}: this is no run record; train the model again.")
+    if arguments["split_sha256"] != split.sha256:
+        raise WhosingsError(
+            f"{run / SPLIT}: this is not the split that the run was trained on; put the right one back."
+        )
+    return arguments, split
 
 
 def choose_vote(

@@ -25,8 +25,8 @@ def penalties(head: RecurrentHead, logits: Tensor, recipe: Recipe) -> dict[str, 
     return terms
 
 
-def _part(network: nn.Module, name: str) -> nn.Module:
-    """Give a part of a network by its name in a recipe."""
+def part_of(network: nn.Module, name: str) -> nn.Module:
+    """Give a part of a network by its name in a recipe; raises WhosingsError where there is none."""
     parts = dict(network.named_children())
     if name not in parts:
         raise WhosingsError(f"This network has no part named {name!r}; its parts are {', '.join(parts)}.")
@@ -46,9 +46,9 @@ class Objective(nn.Module):
         self.recipe = recipe
         self.network = network
         self.schedule = recipe.counterfactual.schedule
-        self.frozen = [_part(network, name) for name in recipe.frozen]
+        self.frozen = [part_of(network, name) for name in recipe.frozen]
         for part in self.frozen:
-            part.requires_grad_(False)
+            part.requires_grad_(False).eval()  # Lightning begins in the mode it finds
         self.counterfactual = self._counterfactual()
         # no part of what learns or is saved: the network as it was pretrained
         self.teacher = [copy.deepcopy(network).eval().requires_grad_(False)] if recipe.distil else []
@@ -77,7 +77,7 @@ class Objective(nn.Module):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Give what learns, by its learning rate, as optimisers take it."""
-        rates = {_part(self.network, name): rate for name, rate in self.recipe.learning_rates.items()}
+        rates = {part_of(self.network, name): rate for name, rate in self.recipe.learning_rates.items()}
         own = {id(p): rate for part, rate in rates.items() for p in part.parameters()}
         learning = [p for p in self.parameters() if p.requires_grad]
         groups: dict[float, list[nn.Parameter]] = {}

@@ -6,7 +6,7 @@ import io
 import logging
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Side
@@ -30,6 +30,7 @@ from whosings.files import replacing, write_json
 from whosings.models import ModelCard, count_parameters, create, find_system, save_model
 from whosings.progress import bar
 from whosings.training.curves import learning_curves
+from whosings.training.frozen import behind_frozen
 from whosings.training.history import History
 from whosings.training.memory import keep_freed_memory
 from whosings.training.module import BEST_BY, SingerModule
@@ -75,15 +76,17 @@ def train(
     sides, failed = readable_sides(training, store, workers=workers, quiet=quiet)
     datasets = {side: _dataset(training, side, tracks, store) for side, tracks in sides.items()}
     record = record or begin_record(training, out)
-    module, best, history = _fit(training, datasets, out, quiet)
-    _save_best(training, module, best, out)
+    torch.manual_seed(training.seed)
+    network = new_network(training.recipe, len(training.split.singers))
+    module, best, history = _fit(training, network, datasets, out, store.root, quiet)
+    _save_best(training, network, module, out)
     _draw_curves(training.recipe, history, best, out)
     chosen = history.rows[best]
     record |= {
         "complete": True,
         "failed": failed,
         "windows": {side: len(dataset) for side, dataset in datasets.items()},
-        "parameters": count_parameters(module.objective.network),
+        "parameters": count_parameters(network),
         "best_epoch": best,
         "best_by": f"highest {BEST_BY}, the earliest of equals",
         "best": {name: value for name, value in chosen.items() if name.startswith("validation/")},
@@ -149,14 +152,19 @@ def new_network(recipe: Recipe, num_singers: int) -> nn.Module:
 
 
 def _fit(
-    training: Training, datasets: dict[Side, WindowDataset], out: Path, quiet: bool
+    training: Training,
+    network: nn.Module,
+    datasets: dict[Side, WindowDataset],
+    out: Path,
+    cache: Path,
+    quiet: bool,
 ) -> tuple[SingerModule, int, History]:
     """Run Lightning to the last epoch; give the module, the best epoch and the history."""
     keep_freed_memory()
     recipe = training.recipe
-    torch.manual_seed(training.seed)
-    singers = len(training.split.singers)
-    module = SingerModule(new_network(recipe, singers), recipe, singers, training.seed)
+    bf16 = precision_of(recipe) == "bf16-mixed"
+    learner = behind_frozen(network, recipe, datasets, cache, bf16=bf16, quiet=quiet)
+    module = SingerModule(learner.network, learner.recipe, len(training.split.singers), training.seed)
     history = History(out / HISTORY)
     with _quiet_libraries():
         trainer = L.Trainer(
@@ -173,7 +181,7 @@ def _fit(
             log_every_n_steps=1,
         )
         last = out / CHECKPOINTS / "last.ckpt"
-        batches, validation = _loaders(datasets, training, trainer)
+        batches, validation = _loaders(learner.datasets, training, trainer)
         # Weights and optimiser only, loaded without unpickling code: a checkpoint must not run any.
         with _ctrl_c():
             trainer.fit(
@@ -188,7 +196,7 @@ def _fit(
 
 
 def _loaders(
-    datasets: dict[Side, WindowDataset], training: Training, trainer: L.Trainer
+    datasets: Mapping[Side, Dataset[Example]], training: Training, trainer: L.Trainer
 ) -> tuple[DataLoader[Example], DataLoader[Example]]:
     ranks = {"ranks": trainer.world_size, "rank": trainer.global_rank}
     size, seed = training.recipe.batch_size, training.seed
@@ -252,8 +260,8 @@ def precision_of(recipe: Recipe) -> Any:
     return "bf16-mixed" if able.get("avx512_bf16") or able.get("amx_bf16") else "32-true"
 
 
-def _save_best(training: Training, module: SingerModule, best: int, out: Path) -> None:
-    """Load the best epoch's weights and write the saved model, its branch apart."""
+def _save_best(training: Training, network: nn.Module, module: SingerModule, out: Path) -> None:
+    """Load the best epoch's weights, which `network` shares, and write the saved model, its branch apart."""
     checkpoint = _checkpoint(out / CHECKPOINTS / "best.ckpt")
     module.load_state_dict(checkpoint["state_dict"])
     objective = module.objective.cpu().eval()
@@ -270,7 +278,7 @@ def _save_best(training: Training, module: SingerModule, best: int, out: Path) -
     if branch:
         with replacing(out / BRANCH) as temporary:
             save_file(branch, temporary)
-    save_model(out, objective.network, card)
+    save_model(out, network.cpu().eval(), card)
 
 
 def _draw_curves(recipe: Recipe, history: History, best: int, out: Path) -> None:

@@ -26,7 +26,7 @@ class Example(NamedTuple):
     """A window to learn from."""
 
     x: Tensor
-    """(n_mels, T) log-mel in dB, or (2, 128, T) with the melody"""
+    """(n_mels, T) log-mel in dB, or (2, 128, T) with the melody; or what frozen parts made of it"""
     singer: Tensor
     """class index: a scalar, (B,) in a batch"""
 
@@ -83,6 +83,17 @@ class WindowDataset(Dataset[Example]):
         track, start, singer = self._windows[index % len(self)]
         window = self._features(track, self.source).window(start, self.length)
         return Example(torch.from_numpy(window), torch.tensor(singer))
+
+    def singer(self, index: int) -> int:
+        """Give the class index of a window."""
+        return self._windows[index][2]
+
+    def by_track(self) -> list[list[int]]:
+        """Give the indices of the windows of each track."""
+        tracks: dict[Track, list[int]] = {}
+        for index, (track, _, _) in enumerate(self._windows):
+            tracks.setdefault(track, []).append(index)
+        return list(tracks.values())
 
     def _features(self, track: Track, source: Source) -> Features:
         # The maps are opened anew each time: kept open, a large collection would run out of file handles.
@@ -195,7 +206,7 @@ class EpochSampler(DistributedSampler[int]):
 
 
 def loader(
-    dataset: WindowDataset, batch_size: int, *, shuffle: bool, seed: int, ranks: int = 1, rank: int = 0
+    dataset: Dataset[Example], batch_size: int, *, shuffle: bool, seed: int, ranks: int = 1, rank: int = 0
 ) -> DataLoader[Example]:
     """
     Batch a dataset; the order of an epoch depends on seed and epoch alone, so a resumed run repeats it.
