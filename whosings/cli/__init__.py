@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from whosings.cli import answer, data, learn, paper, voices
+from whosings.cli import answer, audit, data, learn, paper, voices
 from whosings.cli.app import app, main
 
 __all__ = ["app", "main"]
 
 for _command in (  # in the order of --help
     *(learn.train, learn.search, learn.evaluate, learn.join),
-    *(answer.identify, answer.explain),
+    *(answer.identify, answer.explain, audit.audit),
     *(paper.reproduce, paper.models, paper.demo),
 ):
     app.command()(_command)
