@@ -15,11 +15,14 @@ import pytest
 from tests.collection.sounds import empty, melody, write
 from tests.command import Done
 from tests.command import whosings as command
+from tests.sung import all_is_sung
 from tests.training.songs import songs
 from whosings.cli.options import songs_named
 from whosings.collection.splits import PROTOCOLS, WARNINGS, Split
 from whosings.collection.studio.extras import _PACKAGES
 from whosings.show import clock
+
+__all__ = ["all_is_sung"]  # a fixture
 
 ODD = ("[live] <a>", "Bj\u00f6rk :smile:")
 QUICK = ("--recipe", "crnn", "--window", 3, "--epochs", 1, "--set", "batch_size=2", "--set", "precision=32")
@@ -186,6 +189,7 @@ def test_render(tmp_path: Path) -> None:
     assert str(tmp_path / "[red]") in one_sentence(other)
 
 
+@pytest.mark.usefixtures("all_is_sung")
 def test_train_evaluate_identify(odd: Path, tmp_path: Path) -> None:
     run = tmp_path / "[bold]run"
     trained = command("train", odd, "--out", run, *QUICK)
@@ -204,11 +208,11 @@ def test_train_evaluate_identify(odd: Path, tmp_path: Path) -> None:
     assert known.status == 0
     answers = json.loads(known.out)
     assert len(answers) == 6
-    assert {answer["singer"] for answer in answers} <= set(ODD)
+    assert {answer["nearest"] for answer in answers} <= set(ODD)
     for words in ([], ["--csv"]):
         told = command("identify", run, odd / ODD[0] / "[b]0", *words)
         assert told.status == 0
-        assert answers[0]["singer"].split()[0] in told.out
+        assert answers[0]["nearest"].split()[0] in told.out
         assert "\U0001f604" not in told.out
 
     again = command("train", odd, "--out", run, *QUICK)

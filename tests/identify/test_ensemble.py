@@ -233,7 +233,7 @@ def test_the_unknown_and_other_collections_are_scored_as_of_a_single_model(
 
 
 def test_members_of_other_front_ends_hear_the_windows_of_the_first(home: Path, tmp_path: Path) -> None:
-    """Windows of 3 s are 94 frames of 32 ms, or 300 of 10 ms: after 10 minutes they would be 5 s apart."""
+    """Windows of 3 s are 94 frames of 32 ms, or 300 of 10 ms: after 10 minutes they would be 1.6 s apart."""
     song = lone_track(write(tmp_path / "long.flac", melody(3, 16.0)))
     store = FeatureStore(home / "cache")
     crnn, card = load_model(home / "mix")

@@ -39,7 +39,7 @@ def identify(
     from whosings.progress import bar
 
     if sum((as_json, as_csv, as_segments, as_audacity, as_rttm)) > 1:
-        raise WhosingsError("Only one of --json, --csv, --segments, --audacity and --rttm can be printed.")
+        raise WhosingsError("Of --json, --csv, --segments, --audacity and --rttm choose one.")
     identifier = load(run)
     answers: list[Identification] = []
     paths, failed = songs_named(files)

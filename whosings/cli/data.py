@@ -1,4 +1,4 @@
-"""Commands on a collection: `data check`, `data split`, `data confound`, `data render`."""
+"""Commands on a collection: `data check`, `data split`, `data confound`, `data render`, `data labels`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from whosings import show
 from whosings.cli.options import SOME_FAILED, CollectionPath, SeparatorChoice
 from whosings.errors import WhosingsError
+from whosings.wording import counted
 
 if TYPE_CHECKING:
     from whosings.collection.catalogue import Collection
@@ -167,3 +168,15 @@ def data_render(
             on_song=progress.reach,
         )
     show.sentence(f"{singers * albums * songs} songs in {out}")
+
+
+@commands.command("labels")
+def data_labels(
+    review: Annotated[Path, typer.Argument(help="A CSV of 'whosings identify --review', decided on.")],
+    out: Annotated[Path, typer.Option(help="The manifest of accepted and renamed songs, a .csv file.")],
+) -> None:
+    """Turn the decisions of a review into a collection to train on."""
+    from whosings.identify.review import read_review, write_labels
+
+    written = write_labels(out, read_review(review))
+    show.sentence(f"{out}: {counted(written, 'song')} with a singer.")

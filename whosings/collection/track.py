@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -66,6 +66,11 @@ class Source:
             raise WhosingsError(
                 f"A voice {self.mix_db} dB over the band cannot be mixed; give a finite level."
             )
+
+    def of(self, track: Track) -> Source:
+        """Give what a model of this source hears of a track: without stems, the mix as it is."""
+        has_stems = all(part.vocals and part.accompaniment for part in track.parts)
+        return self if has_stems else replace(self, mix_db=None)
 
     @property
     def separated(self) -> bool:

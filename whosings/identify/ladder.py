@@ -113,17 +113,11 @@ class Track2Windows:
         """Raises WhosingsError where the track cannot be read or lacks the source."""
         import numpy as np
 
-        features = self.store.features(track, heard(track, self.source), self.hearing)
+        features = self.store.features(track, self.source.of(track), self.hearing)
         starts = window_starts(features.frames, self.length)
         shifts = [self.length * step // self.steps for step in range(1, self.steps)]
         between = [np.arange(shift, starts[-1], self.length) for shift in shifts]
         return Windows(features, np.unique(np.concatenate([starts, *between])), self.length)
-
-
-def heard(track: Track, source: Source) -> Source:
-    """Give what a model of `source` hears of a track: one without stems is heard as it was recorded."""
-    has_stems = all(part.vocals and part.accompaniment for part in track.parts)
-    return source if has_stems else replace(source, mix_db=None)
 
 
 class Windows2LogProbabilities:

@@ -67,7 +67,7 @@ def print_tracks(
 
 def print_of(track: Track, encoder: TrackEncoder, store: FeatureStore) -> Prints:
     """Give the prints of a track from the store, made and kept there where they are missing."""
-    source = encoder.source
+    source = encoder.source.of(track)
     # what the encoder takes apart it names in its id
     heard = Source("mix", source.mix_db) if source.separated else source
     key = store.key(track, heard, [FORMAT, encoder.id, ACTIVITY_SETTINGS])

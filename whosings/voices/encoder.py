@@ -70,7 +70,7 @@ class Voiceprinter:
 
     def of_track(self, track: Track, store: FeatureStore) -> Prints:
         """Hear a track by way of a store; raises WhosingsError as a call does, or for a missing stem."""
-        source = self.source
+        source = self.source.of(track)
         front_end = self.hearing.front_end
         features = store.features(track, source, self.hearing)
         length = front_end.window_frames(WINDOW)
