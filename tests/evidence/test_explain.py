@@ -405,3 +405,11 @@ def test_a_long_song_is_drawn_narrower_and_its_sound_stays_outside(
     assert str(song) in page.text
     (place,) = [values for _, values in page.elements if values.get("id") == "song"]
     assert float(place["data-seconds"] or 0) == pytest.approx(344 / 31.25)
+
+
+def test_a_voiceprint_has_nothing_to_explain_over_frequency(tmp_path: Path) -> None:
+    card = ModelCard(system="voiceprint", singers=["Ada", "Bo"], window_seconds=3)
+    save_model(tmp_path, create("voiceprint", 2), card)
+    with pytest.raises(WhosingsError, match="a voiceprint has no maps over frequency"):
+        explain_file(tmp_path, tmp_path / "song.wav", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -197,11 +197,17 @@ def explain_file(
     `store` the log-mel is thrown away.
 
     Raises WhosingsError, before anything is written, where `run` is no model, does not know `singer` or
-    hears a source that a lone file lacks, or the file cannot be read; and where `out` cannot be written.
+    hears a source that a lone file lacks or has no maps to explain, or the file cannot be read; and where
+    `out` cannot be written.
     """
     network, card = load_model(run)
     if singer is not None and singer not in card.singers:
         raise WhosingsError(f"{run}: this model does not know {singer!r}; it knows {_named(card.singers)}.")
+    if not hasattr(network, "cam_layer"):
+        raise WhosingsError(
+            f"{run}: a {card.system} has no maps over frequency to explain; `whosings identify` says when it "
+            "hears whom, and `whosings audit` whether it follows the voice."
+        )
     check_lone(file, card)
     picture, page = out / f"{file.stem}.png", out / f"{file.stem}.html"
     with nullcontext(store) if store else passing_store() as lent:

@@ -80,7 +80,10 @@ def joined(result: Joined, out: Path) -> None:
     """Print the weights in an ensemble, and what it and its members reach on validation songs."""
     from rich.table import Table
 
-    table = Table("model", "weight", "log-likelihood", "macro F1, windows", "macro F1, songs")
+    table = Table()
+    table.add_column("model", overflow="fold")
+    for heading in ("weight", "log-likelihood", "macro F1, windows", "macro F1, songs"):
+        table.add_column(heading)
     weights = {name: f"{weight:.2f}" for name, weight in result.card.members.items()}
     for name, score in {**result.members, "together": result.ensemble}.items():
         figures = (score.log_likelihood, score.window_f1, score.song_f1)
