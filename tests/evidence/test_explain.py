@@ -19,6 +19,7 @@ from torch import nn
 
 import whosings
 from tests.collection.sounds import melody, write
+from tests.sung import all_is_sung
 from whosings.collection.features import FeatureStore
 from whosings.collection.windows import Features, window_starts
 from whosings.errors import UnreadableSoundError, WhosingsError
@@ -36,6 +37,9 @@ from whosings.evidence.gradcam import grad_cam
 from whosings.identify.ladder import Track2Windows, Windows, lone_track
 from whosings.models import ModelCard, create, load_model, save_model
 from whosings.models.store import load_card, save_card
+
+__all__ = ["all_is_sung"]  # a fixture
+pytestmark = pytest.mark.usefixtures("all_is_sung")
 
 SINGERS = ["Ada", "Bo", "[live] <a>", "Dee"]
 LENGTH = 94  # frames of 3 s
