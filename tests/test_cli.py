@@ -27,8 +27,10 @@ __all__ = ["all_is_sung"]  # a fixture
 ODD = ("[live] <a>", "Bj\u00f6rk :smile:")
 QUICK = ("--recipe", "crnn", "--window", 3, "--epochs", 1, "--set", "batch_size=2", "--set", "precision=32")
 COMMANDS = (
-    *(["data", "check"], ["data", "split"], ["data", "render"], ["data"]),
-    *(["train"], ["search"], ["evaluate"], ["identify"], ["explain"], ["reproduce"]),
+    *(["data", "check"], ["data", "split"], ["data", "confound"], ["data", "render"], ["data", "labels"]),
+    *(["train"], ["search"], ["evaluate"], ["join"], ["identify"], ["explain"], ["audit"], ["reproduce"]),
+    *(["voices", "add"], ["voices", "list"], ["voices", "remove"], ["voices", "find"], ["voices", "search"]),
+    *(["data"], ["voices"]),
     *(["models"], ["demo"], []),
 )
 
