@@ -23,12 +23,12 @@ from typing import Any
 from rich.console import Console
 
 from whosings.collection.catalogue import open_collection
-from whosings.collection.confounded import Confounded, confound
+from whosings.collection.confounded import TESTS, Confounded, confound
 from whosings.collection.features import FeatureStore, default_cache
 from whosings.collection.splits import Split
 from whosings.collection.track import Source
 from whosings.evidence.answers import read_answers
-from whosings.evidence.bias import FIGURES, TESTS, Estimated, Tested, differences, estimates
+from whosings.evidence.bias import FIGURES, Estimated, Tested, differences, estimates
 from whosings.evidence.evaluate import METRICS, evaluate, scores_folder
 from whosings.files import write_json, write_text
 from whosings.identify.identifier import calibrate

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from whosings.collection.confounded import TESTS
 from whosings.errors import WhosingsError
 from whosings.evidence.answers import WindowRow
-from whosings.evidence.metrics import strata
+from whosings.evidence.metrics import song_draws, strata
 
-TESTS = ("tied", "free", "swapped")
 FIGURES = (*TESTS, "gap")
 
 Tested = Mapping[str, Sequence[WindowRow]]
@@ -114,13 +114,9 @@ def _song(row: WindowRow) -> tuple[str, str]:
 
 
 def _draws(singer: np.ndarray, rounds: int, seed: int) -> np.ndarray:
-    """Draw songs (rounds, songs) within each singer, n - 1 of n, scaled up (Rao and Wu 1988)."""
-    generator = np.random.default_rng(seed)
-    weights = np.zeros((rounds, len(singer)))
-    for songs in strata(singer):
-        n = len(songs)
-        if n > 1:
-            weights[:, songs] = generator.multinomial(n - 1, np.full(n, 1 / n), size=rounds) * n / (n - 1)
-        else:
-            weights[:, songs] = 1
+    """Draw songs within each singer: their weights (rounds, songs); a song without another always counts."""
+    weights = np.ones((rounds, len(singer)))
+    among = [songs for songs in strata(singer) if len(songs) > 1]
+    for songs, times, scale in song_draws(among, rounds, seed):
+        weights[:, songs] = times * scale
     return weights

@@ -18,7 +18,7 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -378,22 +378,35 @@ def strata(singer: np.ndarray) -> list[np.ndarray]:
 
 
 def _resample(counts: np.ndarray, drawn_among: list[np.ndarray], rounds: int, seed: int) -> np.ndarray:
+    """Sum the counts (songs, ..., 3, S) of the songs drawn: (rounds, ..., 3, S)."""
+    if rounds < 1:
+        raise WhosingsError(f"{rounds} bootstrap rounds: give at least one.")
+    flat = counts.reshape(len(counts), -1).astype(np.float64)
+    total = np.zeros((rounds, flat.shape[1]))
+    for songs, times, scale in song_draws(drawn_among, rounds, seed):
+        total += scale * (times @ flat[songs])
+    return total.reshape(rounds, *counts.shape[1:])
+
+
+def song_draws(
+    drawn_among: Sequence[np.ndarray], rounds: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
     """
-    Sum the counts (songs, ..., 3, S) of the songs drawn: (rounds, ..., 3, S); equal seeds draw equal songs.
+    Draw songs with replacement within strata: the songs of each, how often each is drawn, what that is worth.
 
     A stratum of n songs gives n - 1 draws, scaled to n: with n draws the spread would come out too
     narrow, by sqrt((n - 1) / n), which is a lot for a few songs per singer (Rao and Wu 1988).
+
+    Args:
+        drawn_among: strata of two songs or more, as `strata` gives them.
+        rounds: of the bootstrap; draws come as (rounds, n).
+        seed: equal seeds draw equal songs.
+
     """
-    if rounds < 1:
-        raise WhosingsError(f"{rounds} bootstrap rounds: give at least one.")
     generator = np.random.default_rng(seed)
-    flat = counts.reshape(len(counts), -1).astype(np.float64)
-    total = np.zeros((rounds, flat.shape[1]))
     for songs in drawn_among:
         n = len(songs)
-        times = generator.multinomial(n - 1, np.full(n, 1 / n), size=rounds)
-        total += n / (n - 1) * (times @ flat[songs])
-    return total.reshape(rounds, *counts.shape[1:])
+        yield songs, generator.multinomial(n - 1, np.full(n, 1 / n), size=rounds), n / (n - 1)
 
 
 def _interval(drawn: dict[str, np.ndarray], level: float) -> dict[str, tuple[float, float]]:

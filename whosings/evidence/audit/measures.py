@@ -66,11 +66,9 @@ def mean(values: Sequence[np.ndarray], singers: Sequence[str]) -> Figure | None:
     codes = np.unique(np.array(singers)[heard], return_inverse=True)[1]
     interval = None
     if len(sums) > 1:
-        generator, drawn = np.random.default_rng(SEED), np.zeros((ROUNDS, 2))
-        for part in metrics.strata(codes):
-            n = len(part)  # n - 1 draws scaled to n, as in `metrics`
-            times = generator.multinomial(n - 1, np.full(n, 1 / n), size=ROUNDS) * (n / (n - 1))
-            drawn += times @ np.stack([sums[part], counts[part]], axis=1)
+        drawn = np.zeros((ROUNDS, 2))
+        for part, times, scale in metrics.song_draws(metrics.strata(codes), ROUNDS, SEED):
+            drawn += (times * scale) @ np.stack([sums[part], counts[part]], axis=1)
         tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
         interval = [float(end) for end in np.quantile(drawn[:, 0] / drawn[:, 1], tails)]
     value = float(sums.sum() / counts.sum())
