@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.collection.sounds import melody, write
 from tests.training.songs import SINGERS, songs, stop_in_epoch, store_in, training_of
@@ -15,9 +16,11 @@ from whosings.collection.features import FeatureStore
 from whosings.collection.splits import make_split
 from whosings.collection.track import Source
 from whosings.errors import WhosingsError
+from whosings.lca import Branches, Counterfactual
 from whosings.training.recipe import load_recipe
+from whosings.training.record import BRANCH
 from whosings.training.run import train
-from whosings.training.windows import EpochSampler, RemixedWindows, _add_powers
+from whosings.training.windows import ApartWindows, EpochSampler, RemixedWindows, _add_powers
 
 TWO_EQUAL_POWERS = 10 * np.log10(2)  # dB
 
@@ -66,6 +69,56 @@ def test_the_sum_of_powers_is_close_to_a_real_mix(stems: Collection, store: Feat
     voice, band, mix = (store.log_mel(track, Source(name)) for name in ("vocals", "accompaniment", "mix"))
     assert np.abs(_add_powers(voice, band) - mix).mean() < TWO_EQUAL_POWERS / 2
     assert np.abs(np.maximum(voice, band) - mix).mean() > np.abs(_add_powers(voice, band) - mix).mean()
+
+
+def apart(collection: Collection, store: FeatureStore, source: Source) -> ApartWindows:
+    split = make_split(collection)
+    tracks = [collection.by_id[name] for name in split.train]
+    return ApartWindows(tracks, "train", split, store, source, 3)
+
+
+@pytest.mark.parametrize("level_db", [None, 0.0, 10.0])
+def test_voice_and_band_of_a_window_are_as_loud_as_in_its_mix(
+    stems: Collection, store: FeatureStore, level_db: float | None
+) -> None:
+    window = apart(stems, store, Source("mix", level_db))[0]
+    sum_of_both = _add_powers(window.voice.numpy(), window.band.numpy())
+    assert np.abs(sum_of_both - window.x.numpy()).mean() < TWO_EQUAL_POWERS / 2
+    voice_db, band_db = (10 * np.log10((10 ** (x.numpy() / 10)).mean()) for x in (window.voice, window.band))
+    if level_db is not None:
+        assert voice_db - band_db == pytest.approx(level_db, abs=1.0)  # of a window; the song has it exactly
+
+
+def test_a_remixed_window_is_the_sum_of_what_it_says_it_is_made_of(
+    stems: Collection, store: FeatureStore
+) -> None:
+    window = remixed(stems, store, 0.0)[1]
+    np.testing.assert_allclose(_add_powers(window.voice.numpy(), window.band.numpy()), window.x, atol=1e-3)
+
+
+@pytest.mark.parametrize("system", ["crnn_fgnl_light", "crnnm_fgnl"])
+def test_a_branch_without_the_singer_hears_the_band(
+    system: str, stems: Collection, store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[torch.Tensor | None] = []
+    forward = Counterfactual.forward
+
+    def listen(self: Counterfactual, x: torch.Tensor, absent: torch.Tensor | None = None) -> Branches:
+        heard.append(absent)
+        return forward(self, x, absent)
+
+    monkeypatch.setattr(Counterfactual, "forward", listen)
+    training = training_of(
+        stems, "crnn_fgnl_light_lca_absent", "epochs=1", f"system={system}", "counterfactual.first_step=0"
+    )
+    train(training, tmp_path / "run", store, quiet=True)
+    assert heard
+    for band in heard:
+        assert band is not None
+        if system == "crnnm_fgnl":
+            assert band.shape[1:] == (2, 128, 94)
+            assert not band[:, 1].any()  # nobody sings, so there is no melody
+        assert not (tmp_path / "run" / BRANCH).exists()
 
 
 def test_draws_depend_on_seed_and_index_alone(stems: Collection, store: FeatureStore) -> None:
@@ -122,6 +175,6 @@ def test_a_stem_shorter_than_its_mix_is_taken_to_its_end(tmp_path: Path) -> None
 
 def test_a_stem_alone_is_not_remixed(stems: Collection, store: FeatureStore, tmp_path: Path) -> None:
     mix = training_of(stems, "crnn", "remix_db=[0, 3]", "epochs=1")
-    with pytest.raises(WhosingsError, match="remix_db lays voices over bands"):
+    with pytest.raises(WhosingsError, match="voices over bands, but the vocals alone"):
         train(replace(mix, source=Source("vocals")), tmp_path / "run", store, quiet=True)
     assert not (tmp_path / "run").exists()

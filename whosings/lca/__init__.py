@@ -10,6 +10,7 @@ Nothing here knows of audio. After training, keep `network` and forget the rest.
 """
 
 from whosings.lca.counterfactual import (
+    FROM_ABSENT,
     Branches,
     BranchKind,
     Counterfactual,
@@ -29,6 +30,7 @@ from whosings.lca.losses import (
 from whosings.lca.network import AttentionNetwork, row_dropout
 
 __all__ = [
+    "FROM_ABSENT",
     "MAXIMISED",
     "AttentionNetwork",
     "BranchKind",

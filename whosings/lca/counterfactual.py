@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
@@ -10,7 +11,14 @@ from torch.utils._pytree import tree_map
 
 from whosings.lca.network import AttentionNetwork
 
-BranchKind = Literal["none", "random", "learned"]
+BranchKind = Literal["none", "random", "learned", "guided", "absent"]
+"""
+`random` is CAL, `learned` the paper's LCA. The two others are ours and hear the input *without its subject*:
+`guided` learns its map from there and lays it over the whole input, `absent` answers from there alone.
+"""
+
+FROM_ABSENT: frozenset[BranchKind] = frozenset({"guided", "absent"})
+"""The kinds whose training needs each input without its subject as well."""
 
 
 class Branches(NamedTuple):
@@ -46,6 +54,18 @@ class LearnedAttention(nn.Module):
         return cast(Tensor, self.module(state))
 
 
+class OwnAttention(nn.Module):
+    """The network's own attention, turned to an input without its subject; nothing here learns besides it."""
+
+    def __init__(self, network: AttentionNetwork):
+        super().__init__()
+        self._network = [network]  # in a list it is no part of the branch
+
+    def forward(self, state: Any, attention: Tensor) -> Tensor:
+        """Give A~ (B, ...) from the state; the main map is not looked at."""
+        return cast(Tensor, self._network[0].attention(state))
+
+
 class Counterfactual(nn.Module):
     """
     A network in training with a counterfactual branch at its side.
@@ -56,7 +76,7 @@ class Counterfactual(nn.Module):
 
     Args:
         network: any `AttentionNetwork`.
-        kind: `random` for CAL, `learned` for LCA.
+        kind: `random` for CAL, `learned` for LCA, `guided` and `absent` for its variants.
         dropout: rates of (main, counterfactual) rows in `decode`; None leaves the network's own to both.
 
     """
@@ -64,21 +84,39 @@ class Counterfactual(nn.Module):
     def __init__(
         self,
         network: AttentionNetwork,
-        kind: Literal["random", "learned"],
+        kind: Literal["random", "learned", "guided", "absent"],
         dropout: tuple[float, float] | None = None,
     ):
         super().__init__()
         self.network = network
-        self.branch = RandomAttention() if kind == "random" else LearnedAttention(network.new_attention())
+        self.kind = kind
+        self.branch = self._branch()
         self.dropout = dropout
 
-    def forward(self, x: Tensor) -> Branches:
-        """Run both branches on `x` (B, ...)."""
-        state = self.network.encode(x)
+    def _branch(self) -> nn.Module:
+        if self.kind == "random":
+            return RandomAttention()
+        if self.kind == "absent":
+            return OwnAttention(self.network)
+        return LearnedAttention(self.network.new_attention())
+
+    def forward(self, x: Tensor, absent: Tensor | None = None) -> Branches:
+        """
+        Run both branches on `x` (B, ...).
+
+        `absent`, of the shape of `x`, is the same input without its subject, for the kinds that need it
+        (`FROM_ABSENT`). Both are encoded in one pass, so that they share their batch statistics.
+        """
+        if absent is None:
+            state = there = self.network.encode(x)
+        else:
+            encoded = self.network.encode(torch.cat([x, absent]))
+            state, there = (tree_map(partial(_half, place=place), encoded) for place in (0, 1))
         attention = self.network.attention(state)
-        cf_attention = self.branch(state, attention)
-        twice = tree_map(lambda tensor: torch.cat([tensor, tensor]), state)
-        logits = self.network.decode(twice, torch.cat([attention, cf_attention]), self._rates(attention))
+        cf_attention = self.branch(there, attention)
+        cf_state = there if self.kind == "absent" else state
+        both = tree_map(lambda main, other: torch.cat([main, other]), state, cf_state)
+        logits = self.network.decode(both, torch.cat([attention, cf_attention]), self._rates(attention))
         main, counterfactual = logits.chunk(2)
         return Branches(main, attention, counterfactual, cf_attention)
 
@@ -86,3 +124,7 @@ class Counterfactual(nn.Module):
         if self.dropout is None:
             return None
         return attention.new_tensor(self.dropout).repeat_interleave(len(attention))
+
+
+def _half(tensor: Tensor, place: int) -> Tensor:
+    return tensor.chunk(2)[place]

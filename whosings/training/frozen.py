@@ -57,15 +57,15 @@ def behind_frozen(
     """
     Give the rest of a network behind its frozen parts, with windows as these leave them, computed where new.
 
-    The rest shares its parameters with `network`. Where nothing lies before what learns, or each epoch hears
-    other windows, all stays as it is. No random number is drawn. Raises WhosingsError where the network lacks
-    a part that the recipe names, or the cache cannot be written.
+    The rest shares its parameters with `network`. Where nothing lies before what learns, or training hears
+    stems (as a rule laid together anew in each epoch), all stays as it is. No random number is drawn. Raises
+    WhosingsError where the network lacks a part that the recipe names, or the cache cannot be written.
     """
     for name in (*recipe.frozen, *recipe.learning_rates):
         part_of(network, name)
     exchange = recipe.counterfactual.branch != "none"
     split = None
-    if recipe.remix_db is None and hasattr(network, "split_after"):
+    if not recipe.hears_stems and hasattr(network, "split_after"):
         split = network.split_after(recipe.frozen, exchange=exchange)  # type: ignore[operator]
     if split is None:
         return Learner(network, recipe, datasets)

@@ -57,7 +57,8 @@ class SingerModule(L.LightningModule):
 
     def training_step(self, batch: Example, _: int) -> Tensor:
         """Give the total loss of a batch."""
-        terms = self.objective(batch.x, batch.singer, self.current_epoch, getattr(batch, "voice", None))
+        stems = {name: getattr(batch, name, None) for name in ("voice", "band")}
+        terms = self.objective(batch.x, batch.singer, self.current_epoch, **stems)
         self.log_dict(
             {f"train/{name}": value.detach() for name, value in terms.items()},
             on_step=False,

@@ -10,7 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whosings.errors import WhosingsError
-from whosings.lca import AttentionNetwork, Counterfactual, LossWeights, loss_terms, total_loss
+from whosings.lca import (
+    FROM_ABSENT,
+    AttentionNetwork,
+    Counterfactual,
+    LossWeights,
+    loss_terms,
+    total_loss,
+)
 from whosings.models.layers import HEAD_DROPOUT, RecurrentHead
 from whosings.training.recipe import Recipe
 
@@ -86,7 +93,12 @@ class Objective(nn.Module):
         return [{"params": parameters, "lr": rate} for rate, parameters in groups.items()]
 
     def forward(
-        self, x: Tensor, target: Tensor, epoch: int, voice: Tensor | None = None
+        self,
+        x: Tensor,
+        target: Tensor,
+        epoch: int,
+        voice: Tensor | None = None,
+        band: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """
         Give every term and their `total`, scalars.
@@ -98,11 +110,13 @@ class Objective(nn.Module):
             target: (B,) class indices.
             epoch: from 0.
             voice: the voices of `x` alone, of its shape, where the recipe distils.
+            band: the bands of `x` alone, of its shape, where the counterfactual branch hears them.
 
         """
         weights, extra = self.schedule.at(epoch), {}
         if self.counterfactual is not None and weights != LossWeights(main=weights.main):
-            branches = self.counterfactual(x)
+            hears_band = self.recipe.counterfactual.branch in FROM_ABSENT
+            branches = self.counterfactual(x, band if hears_band else None)
             lowered = branches._replace(logits=self._lowered(branches.logits, target))
             logits, terms = branches.logits, loss_terms(lowered, target, self.recipe.counterfactual.effect)
         else:

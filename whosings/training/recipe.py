@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from whosings.errors import WhosingsError
 from whosings.files import write_text
-from whosings.lca import BranchKind, Effect, LossWeights, TwoStepSchedule
+from whosings.lca import FROM_ABSENT, BranchKind, Effect, LossWeights, TwoStepSchedule
 
 
 class _Strict(BaseModel):
@@ -94,6 +94,11 @@ class Recipe(_Strict):
     """largest norm of the gradient"""
     precision: Literal["auto", "bf16", "32"] = "auto"
     counterfactual: CounterfactualRecipe = CounterfactualRecipe()
+
+    @property
+    def hears_stems(self) -> bool:
+        """Whether training needs voice and band of each song apart."""
+        return self.remix_db is not None or self.counterfactual.branch in FROM_ABSENT
 
     @field_validator("remix_db")
     @classmethod

@@ -56,8 +56,8 @@ class Training:
 
     @property
     def _takes_mixes_apart(self) -> bool:
-        remixed = self.recipe.remix_db is not None and self.source.separator != "stems"
-        return self.source.separated or remixed
+        apart = self.recipe.hears_stems and self.source.separator != "stems"
+        return self.source.separated or apart
 
     @property
     def hearing(self) -> Hearing:
@@ -113,14 +113,14 @@ def earlier_record(training: Training, out: Path) -> dict[str, Any] | None:
 
 def begin_record(training: Training, out: Path) -> dict[str, Any]:
     """Write the split and a record of a run that has not ended; give the record."""
-    record = {"arguments": training.arguments(), "complete": False, "machine": _machine()}
+    record = {"arguments": training.arguments(), "complete": False, "machine": machine()}
     training.split.save(out / SPLIT)
     write_json(out / RECORD, record)
     return record
 
 
-def _machine() -> dict[str, Any]:
-    """Say what a run was made with."""
+def machine() -> dict[str, Any]:
+    """Say what a run was made with: versions, commit and device, for its record."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "whosings": version("whosings"),

@@ -46,7 +46,14 @@ from whosings.training.record import (
     begin_record,
     earlier_record,
 )
-from whosings.training.windows import Example, RemixedPieces, RemixedWindows, WindowDataset, loader
+from whosings.training.windows import (
+    ApartWindows,
+    Example,
+    RemixedPieces,
+    RemixedWindows,
+    WindowDataset,
+    loader,
+)
 
 
 @dataclass(frozen=True)
@@ -68,10 +75,10 @@ def train(
     record = earlier_record(training, out)
     if record and record["complete"]:
         return TrainingResult(out, record["failed"])
-    if training.recipe.remix_db is not None and training.source.name != "mix":
+    if training.recipe.hears_stems and training.source.name != "mix":
         raise WhosingsError(
-            f"{out}: remix_db lays voices over bands, but the {training.source.name} alone are to be heard; "
-            "train on the mix, or set remix_db=null."
+            f"{out}: this recipe hears voices over bands, but the {training.source.name} alone are to be "
+            "heard; train on the mix, or set remix_db=null and a branch that does not hear the band."
         )
     sides, failed = readable_sides(training, store, workers=workers, quiet=quiet)
     datasets = {side: _dataset(training, side, tracks, store) for side, tracks in sides.items()}
@@ -118,13 +125,15 @@ def readable_sides(
 
 
 def _dataset(training: Training, side: Side, tracks: list[Track], store: FeatureStore) -> WindowDataset:
-    """Give the windows of a side; only training windows of the mix are ever remixed."""
+    """Give the windows of a side; only training windows of the mix are ever remixed or taken apart."""
     source, seconds = training.source, training.window_seconds
     common = (tracks, side, training.split, store, source, seconds, training.hearing)
     levels = training.recipe.remix_db
     piece = training.recipe.piece_seconds
-    if levels is None or side != "train":
+    if side != "train" or not training.recipe.hears_stems:
         windows = WindowDataset(*common)
+    elif levels is None:
+        windows = ApartWindows(*common)
     elif piece is None:
         windows = RemixedWindows(*common, levels_db=levels, seed=training.seed)
     else:
@@ -274,7 +283,9 @@ def _save_best(training: Training, network: nn.Module, module: SingerModule, out
         mix_db=training.source.mix_db,
         separator=training.source.separator,
     )
-    branch = objective.counterfactual.branch.state_dict() if objective.counterfactual else {}
+    branch = {}
+    if objective.counterfactual and objective.counterfactual.kind == "learned":  # others need the band too
+        branch = objective.counterfactual.branch.state_dict()
     if branch:
         with replacing(out / BRANCH) as temporary:
             save_file(branch, temporary)

@@ -31,15 +31,17 @@ class Example(NamedTuple):
     """class index: a scalar, (B,) in a batch"""
 
 
-class Remixed(NamedTuple):
-    """A remixed window to learn from, and its voice alone."""
+class Apart(NamedTuple):
+    """A window to learn from, and what it is made of."""
 
     x: Tensor
-    """(n_mels, T) log-mel in dB"""
+    """(n_mels, T) log-mel in dB, or (2, 128, T) with the melody"""
     singer: Tensor
     """class index: a scalar, (B,) in a batch"""
     voice: Tensor
-    """(n_mels, T) log-mel in dB of what is sung in `x`"""
+    """what is sung in `x`, of its shape"""
+    band: Tensor
+    """what is played in `x`, of its shape and without a melody"""
 
 
 class WindowDataset(Dataset[Example]):
@@ -100,7 +102,50 @@ class WindowDataset(Dataset[Example]):
         return self.store.features(track, source, self.hearing)
 
 
-class RemixedWindows(WindowDataset):
+class ApartWindows(WindowDataset):
+    """
+    The windows of mixes, each beside its voice and its band alone; needs stems.
+
+    At a level the band of a song is put as far below its voice as in the mix, by their mean powers.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._tracks = list(dict.fromkeys(track for track, _, _ in self._windows))
+        self._voice_db, self._band_db = (
+            {track.id: _mean_db(self._log_mel(track, name)) for track in self._tracks} for name in STEMS
+        )
+
+    def __getitem__(self, index: int) -> Apart:  # type: ignore[override]
+        """Give a window and both of its stems."""
+        track, start, _ = self._windows[index % len(self)]
+        x, singer = super().__getitem__(index)
+        voice, band = (self._stem_window(track, name, start) for name in STEMS)
+        level = self.source.mix_db
+        gain = 0.0 if level is None else self._voice_db[track.id] - self._band_db[track.id] - level
+        return self._apart(x.numpy(), singer, voice, band + np.float32(gain))
+
+    def _apart(self, x: np.ndarray, singer: Tensor, voice: np.ndarray, band: np.ndarray) -> Apart:
+        """Put together a window, (n_mels, T) or (2, n_mels, T), and its stems (n_mels, T)."""
+        stems = [voice, band]
+        if self.hearing.melody:
+            stems = [np.stack([voice, x[1]]), np.stack([band, np.zeros_like(band)])]
+        heard, sung, played = (torch.from_numpy(array) for array in (x, *stems))
+        return Apart(heard, singer, sung, played)
+
+    def _stem_window(self, track: Track, name: SourceName, start: int) -> np.ndarray:
+        """Give a window (n_mels, T) of a stem, which may be shorter than its mix."""
+        stem = Features(self._log_mel(track, name), front_end=self.hearing.front_end)
+        return stem.window(min(start, _last_start(stem, self.length)), self.length)
+
+    def _log_mel(self, track: Track, stem: SourceName) -> np.ndarray:
+        return self.store.log_mel(track, self._stem(stem), self.hearing.front_end)
+
+    def _stem(self, name: SourceName) -> Source:
+        return replace(self.source, name=name)
+
+
+class RemixedWindows(ApartWindows):
     """
     Each window's voice over the band of another song, at a level drawn between `levels_db`.
 
@@ -114,37 +159,26 @@ class RemixedWindows(WindowDataset):
         super().__init__(*args, **kwargs)
         self.levels_db = levels_db
         self.seed = seed
-        self._tracks = list(dict.fromkeys(track for track, _, _ in self._windows))
-        self._voice_db, self._band_db = (
-            {track.id: _mean_db(self._log_mel(track, name)) for track in self._tracks} for name in STEMS
-        )
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> Apart:  # type: ignore[override]
         """Give a window of the same singer and time, remixed."""
         track, start, singer = self._windows[index % len(self)]
         random = np.random.default_rng((self.seed, index))
-        voice = self._features(track, self._stem("vocals"))
-        start = min(start, _last_start(voice, self.length))  # a stem may be shorter than its mix
-        x = voice.window(start, self.length)
-        log_mel = x[0] if self.hearing.melody else x
-        log_mel[:] = self._remix(track, log_mel, random, self._tracks)
-        return Example(torch.from_numpy(x), torch.tensor(singer))
+        heard = self._features(track, self._stem("vocals"))
+        start = min(start, _last_start(heard, self.length))  # a stem may be shorter than its mix
+        x = heard.window(start, self.length)
+        voice = (x[0] if self.hearing.melody else x).copy()
+        band = self._band(track, voice.shape[1], random)
+        (x[0] if self.hearing.melody else x)[:] = _add_powers(voice, band)
+        return self._apart(x, torch.tensor(singer), voice, band)
 
-    def _remix(
-        self, track: Track, voice: np.ndarray, random: np.random.Generator, pool: Sequence[Track]
-    ) -> np.ndarray:
-        """Lay a piece of the band of one of `pool` under a piece of a voice, both (n_mels, T)."""
-        other = pool[int(random.integers(len(pool)))]
+    def _band(self, track: Track, length: int, random: np.random.Generator) -> np.ndarray:
+        """Draw `length` frames (n_mels, length) of a song's band, and a level below the voice of `track`."""
+        other = self._tracks[int(random.integers(len(self._tracks)))]
         band = Features(self._log_mel(other, "accompaniment"), front_end=self.hearing.front_end)
-        place = int(random.integers(_last_start(band, voice.shape[1]) + 1))
+        place = int(random.integers(_last_start(band, length) + 1))
         gain = self._voice_db[track.id] - self._band_db[other.id] - random.uniform(*self.levels_db)
-        return _add_powers(voice, band.window(place, voice.shape[1]) + gain)
-
-    def _log_mel(self, track: Track, stem: SourceName) -> np.ndarray:
-        return self.store.log_mel(track, self._stem(stem), self.hearing.front_end)
-
-    def _stem(self, name: SourceName) -> Source:
-        return replace(self.source, name=name)
+        return band.window(place, length) + np.float32(gain)
 
 
 class RemixedPieces(RemixedWindows):
@@ -163,8 +197,8 @@ class RemixedPieces(RemixedWindows):
                 songs[singer].append(track)
         self._songs = sorted(songs.items())
 
-    def __getitem__(self, index: int) -> Remixed:  # type: ignore[override]
-        """Give a piece, remixed, and its voice alone."""
+    def __getitem__(self, index: int) -> Apart:  # type: ignore[override]
+        """Give a piece, remixed."""
         random = np.random.default_rng((self.seed, index))
         for _ in range(TRIES):
             singer, songs = self._songs[random.integers(len(self._songs))]
@@ -173,8 +207,8 @@ class RemixedPieces(RemixedWindows):
             voice = heard.window(int(random.integers(_last_start(heard, self.piece) + 1)), self.piece)
             if _mean_db(voice) > self._voice_db[track.id] - QUIET_DB:
                 break
-        x = self._remix(track, voice, random, self._tracks).astype(np.float32)
-        return Remixed(torch.from_numpy(x), torch.tensor(singer), torch.from_numpy(voice))
+        band = self._band(track, self.piece, random)
+        return self._apart(_add_powers(voice, band), torch.tensor(singer), voice, band)
 
 
 def _last_start(features: Features, length: int) -> int:
@@ -183,8 +217,8 @@ def _last_start(features: Features, length: int) -> int:
 
 def _add_powers(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Add two power spectrograms in dB."""
-    total: np.ndarray = np.logaddexp(a / DB_PER_NEPER, b / DB_PER_NEPER) * DB_PER_NEPER
-    return total
+    total = np.logaddexp(a / DB_PER_NEPER, b / DB_PER_NEPER) * DB_PER_NEPER
+    return np.asarray(total, dtype=np.float32)
 
 
 def _mean_db(log_mel: np.ndarray) -> float:
