@@ -14,11 +14,17 @@ ODD = 'a "b", c\u6b4c/d\n/e'
 
 def test_round_trip(tmp_path: Path) -> None:
     answers = Answers(
-        [WindowRow(ODD, 0.0, "Ada", "Bo", 0.5), WindowRow(ODD, 3.008, "Ada", "Ada", 0.25)],
+        [WindowRow(ODD, 0.0, "Ada", "Bo", 0.5), WindowRow(ODD, 3.008, "Ada", "Ada", 0.25, 0.125)],
         [SongRow(ODD, "Ada", "Ada", 0.75, "Bo", 0.875)],
     )
     write_answers(tmp_path, answers)
     assert read_answers(tmp_path) == answers
+
+
+def test_windows_of_earlier_versions_count_as_sung(tmp_path: Path) -> None:
+    write_answers(tmp_path, Answers([], []))
+    (tmp_path / WINDOWS).write_text("track,start,singer,answer,confidence\na/b/c,3.0,Ada,Bo,0.5\n")
+    assert read_answers(tmp_path).windows == [WindowRow("a/b/c", 3.0, "Ada", "Bo", 0.5, 1.0)]
 
 
 @pytest.mark.parametrize("name", [WINDOWS, SONGS])

@@ -15,14 +15,20 @@ import torch
 from tests.collection.sounds import melody, write
 from tests.command import whosings as command
 from tests.evidence.runs import SINGERS, run_on, songs
+from tests.training.songs import MIX, QUICK
 from whosings.audio import decode, logmel
 from whosings.collection.catalogue import open_collection
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import WARNINGS, Split
 from whosings.errors import WhosingsError
+from whosings.evidence.answers import read_answers
 from whosings.evidence.evaluate import Evaluation, evaluate
-from whosings.identify.votes import VOTES
+from whosings.identify.calibration import fit, song_probabilities
+from whosings.identify.identifier import calibrate
+from whosings.identify.votes import LEAST_SUNG, VOTES
 from whosings.models import load_model
+from whosings.training.recipe import load_recipe
+from whosings.training.record import Training
 
 FIGURES = ("f1_macro", "f1_weighted", "accuracy")
 WRITTEN = {
@@ -34,6 +40,7 @@ WRITTEN = {
     "reliability.png",
 }
 LENGTH = 94  # frames of 3 s
+SUNG_AT_FIRST = np.float32(np.arange(90) < 25) * np.float32([[0], [1], [1]])  # tenths of a second
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +145,55 @@ def test_the_figures_are_those_worked_out_by_hand(home: Path, scored: Evaluation
     assert {song.track: song.answer for song in scored.answers.songs} == dict(
         zip(test, answers["song"], strict=True)
     )
+
+
+def test_sung_windows_vote_and_all_are_scored(
+    home: Path, scored: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two tests in one: the songs of `scored`, of tones that nobody sings, had the vote of all windows."""
+    assert {row.sung for row in scored.answers.windows} == {0.0}
+    monkeypatch.setattr(FeatureStore, "activity", lambda *_: SUNG_AT_FIRST)
+    partly = evaluate(home / "run", out=tmp_path, store=FeatureStore(home / "cache"), quiet=True)
+    assert partly.metrics["voters"] == "sung windows"
+    assert partly.metrics["window"] == scored.metrics["window"]
+    _, card = load_model(home / "run")
+    assert card.calibration is not None
+    for song in partly.answers.songs:
+        windows = [row for row in partly.answers.windows if row.track == song.track]
+        voting = [row.sung >= LEAST_SUNG for row in windows]
+        assert 0 < sum(voting) < len(voting)
+        rows = np.log(by_hand(home / "run", home / "songs" / f"{song.track}.wav"))[voting]
+        scores = song_probabilities(VOTES[card.vote](rows), card.calibration.song_temperature)
+        assert song.answer == card.singers[int(scores.argmax())]
+        assert song.confidence == pytest.approx(scores.max(), abs=1e-3)
+    assert [song.confidence for song in partly.answers.songs] != [
+        song.confidence for song in scored.answers.songs
+    ]
+    assert read_answers(tmp_path).windows[0].sung == pytest.approx(2.5 / 3, abs=1e-4)
+    every = evaluate(home / "run", out=tmp_path, store=FeatureStore(home / "cache"), voters="all", quiet=True)
+    assert every.metrics["voters"] == "all windows"
+    assert every.answers.songs == scored.answers.songs
+
+
+def test_calibration_is_fitted_on_the_windows_that_vote(
+    home: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = Split.load(run / "split.json")
+    collection, store = open_collection(home / "songs"), FeatureStore(home / "cache")
+    recipe = load_recipe("crnn", [*QUICK, "epochs=1", "batch_size=6"])
+    training = Training(collection, split, recipe, 3, MIX, seed=0)
+    calibrate(run, training, store)
+    of_all = load_model(run)[1].calibration
+    monkeypatch.setattr(FeatureStore, "activity", lambda *_: SUNG_AT_FIRST)
+    calibrate(run, training, store)
+    card = load_model(run)[1]
+    rows = {name: np.log(by_hand(run, home / "songs" / f"{name}.wav"))[:1] for name in split.validation}
+    codes = {name: card.singers.index(name.split("/")[0]) for name in rows}
+    by_first = fit(rows, codes, card.vote)
+    assert card.calibration is not None
+    assert card.calibration.window_temperature == pytest.approx(by_first.window_temperature, rel=1e-3)
+    assert card.calibration.song_temperature == pytest.approx(by_first.song_temperature, rel=1e-3)
+    assert card.calibration != of_all
 
 
 def test_only_test_songs_are_scored_and_listed_by_doubt(home: Path, scored: Evaluation) -> None:

@@ -37,6 +37,7 @@ from whosings.identify.ladder import (
 from whosings.models import ModelCard, create, load_model, save_model
 from whosings.models.calibration import Calibration
 from whosings.models.ensemble import Member, average, load_members
+from whosings.models.precision import answering
 from whosings.models.store import load_card, save_card
 from whosings.training.record import read_record
 
@@ -188,7 +189,7 @@ def test_the_folder_is_a_run_and_stands_alone(home: Path, ensemble: Path, tmp_pa
         assert load_card(moved / "members" / name) == load_card(home / name)
         assert record["members"][name]["record"] == read_record(home / name)
         assert record["members"][name]["weight"] == card.members[name]
-    assert record["complete"] is True
+    assert record["complete"] is True and record["machine"]["torch"] == torch.__version__
     assert record["arguments"]["split_sha256"] == Split.load(moved / "split.json").sha256
     done = command("evaluate", moved)
     assert done.status == 0, done.err
@@ -247,8 +248,8 @@ def test_members_of_other_front_ends_hear_the_windows_of_the_first(home: Path, t
     features = store.features(song, other.sound, Track2Windows(store, other).hearing)
     starts = np.minimum(np.rint(own.start_seconds * 100).astype(int), features.frames - 300)
     pieces = torch.from_numpy(np.stack([features.window(int(start), 300) for start in starts]))
-    with torch.inference_mode():
-        expected = voiceprint(pieces).log_softmax(-1).numpy()
+    with torch.inference_mode(), answering(voiceprint, "cpu"):
+        expected = voiceprint(pieces).float().log_softmax(-1).numpy()
     np.testing.assert_allclose(each[:, 1], expected, atol=1e-4)
     turned, _ = Track2LogProbabilities(members[::-1], store).each(song)
     assert turned.starts.tolist() == Track2Windows(store, other)(song).starts.tolist()

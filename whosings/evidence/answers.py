@@ -26,6 +26,8 @@ class WindowRow:
     singer: str
     answer: str
     confidence: float
+    sung: float = 1.0
+    """share with singing, which decides whether it votes on its song; files of earlier versions lack it"""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _from_csv(path: Path, kind: type[AnyRow]) -> list[AnyRow]:
         with path.open(encoding="utf-8", newline="") as file:
             rows: list[dict[str, Any]] = list(csv.DictReader(file))
         for row in rows:
-            row.update({name: float(row[name]) for name in numbers})
+            row.update({name: float(row[name]) for name in numbers & row.keys()})
         return [kind(**row) for row in rows]
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         raise WhosingsError(f"{path}: these answers cannot be read; score the run again.") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -22,12 +22,18 @@ from whosings.evidence.report import write_report
 from whosings.files import write_json
 from whosings.identify.calibration import window_probabilities
 from whosings.identify.identifier import best_device
-from whosings.identify.ladder import LEAST_KNOWN, LogProbabilities2Answer, Track2LogProbabilities
+from whosings.identify.ladder import (
+    LEAST_KNOWN,
+    LogProbabilities2Answer,
+    Track2LogProbabilities,
+    Track2Sung,
+)
 from whosings.identify.tracks import TrackLogProbabilities, log_probabilities, of_side, trained_on
+from whosings.identify.votes import Voters, of_voters
 from whosings.lca import AttentionNetwork
 from whosings.models import ModelCard, load_model
 from whosings.models.ensemble import Member, load_members
-from whosings.progress import bar
+from whosings.progress import Bar, bar
 from whosings.training.record import CURVES
 
 BranchName = Literal["main", "counterfactual"]
@@ -54,10 +60,14 @@ def evaluate(
     branch: BranchName = "main",
     out: Path | None = None,
     store: FeatureStore | None = None,
+    voters: Voters = "sung",
     quiet: bool = False,
 ) -> Evaluation:
     """
     Score the test songs of a run's split, or every track of `collection` whose singer the model knows.
+
+    All windows are scored; on a song its sung windows vote, as where a file is identified, or `all`, as in
+    the papers. A song without a sung window is not passed over, since someone sings it: there all vote.
 
     `branch` may ask for the counterfactual branch in place of the model (table 4). Writes into `out`, by
     default `scores_folder`. Songs that cannot be read are named in `metrics["failed"]` and left out of the
@@ -91,12 +101,16 @@ def evaluate(
         "source": " and ".join(dict.fromkeys(member.card.source for member in members)),
         "mix_db": card.mix_db,
         "vote": card.vote,
+        "voters": f"{voters} windows",
         "split_sha256": split.sha256,
         "seed": arguments["seed"],
     }
     singer_of = {track.id: track.artist for track in (*tracks, *strangers)}
-    answers = Answers(_windows(singer_of, scored, card), _songs(singer_of, scored, card))
-    about["unknown"] = _unknown(answers.songs, _songs(singer_of, strange, card), card)
+    starts = scored.starts | strange.starts
+    with bar("Listening for singing", len(starts), quiet=quiet) as progress:
+        sung = _sung((*tracks, *strangers), starts, Track2Sung(store, card, voters), progress)
+    answers = Answers(_windows(singer_of, scored, sung, card), _songs(singer_of, scored, sung, card))
+    about["unknown"] = _unknown(answers.songs, _songs(singer_of, strange, sung, card), card)
     return _write(folder, run, about, card, answers, scored.failed)
 
 
@@ -182,25 +196,48 @@ def _write(
     return Evaluation(figures, answers, report)
 
 
-def _windows(singer_of: dict[str, str], scored: TrackLogProbabilities, card: ModelCard) -> list[WindowRow]:
+def _sung(
+    tracks: Sequence[Track], starts: Mapping[str, np.ndarray], to_sung: Track2Sung, progress: Bar
+) -> dict[str, np.ndarray]:
+    """Give how much of each window is sung, (windows,) by track id, where `starts` has the track."""
+    sung = {}
+    for track in tracks:
+        if track.id in starts:
+            sung[track.id] = to_sung(track, starts[track.id])
+            progress.step()
+    return sung
+
+
+def _windows(
+    singer_of: Mapping[str, str],
+    scored: TrackLogProbabilities,
+    sung: Mapping[str, np.ndarray],
+    card: ModelCard,
+) -> list[WindowRow]:
     """Answer every window."""
     rows = []
     for name, values in scored.rows.items():
         probabilities = np.exp(values)
         if card.calibration is not None:
             probabilities = window_probabilities(values, card.calibration.window_temperature)
-        best, sure = values.argmax(axis=1), probabilities.max(axis=1)
-        for start, code, confidence in zip(scored.starts[name], best, sure, strict=True):
-            rows.append(WindowRow(name, float(start), singer_of[name], card.singers[code], float(confidence)))
+        columns = (scored.starts[name], values.argmax(axis=1), probabilities.max(axis=1), sung[name])
+        for start, code, sure, share in zip(*columns, strict=True):
+            answer = (card.singers[code], float(sure), float(share))
+            rows.append(WindowRow(name, float(start), singer_of[name], *answer))
     return rows
 
 
-def _songs(singer_of: dict[str, str], scored: TrackLogProbabilities, card: ModelCard) -> list[SongRow]:
+def _songs(
+    singer_of: Mapping[str, str],
+    scored: TrackLogProbabilities,
+    sung: Mapping[str, np.ndarray],
+    card: ModelCard,
+) -> list[SongRow]:
     """Answer every song, the least sure first."""
     to_answer = LogProbabilities2Answer(card.singers, card.vote, card.calibration)
     songs = []
     for name, rows in scored.rows.items():
-        answer = to_answer(rows)
+        answer = to_answer(of_voters(rows, sung[name]))
         row = (answer.singer, answer.confidence, answer.runner_up, answer.known)
         songs.append(SongRow(name, singer_of[name], *row))
     return sorted(songs, key=lambda song: song.confidence)

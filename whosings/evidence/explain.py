@@ -13,7 +13,7 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -33,12 +33,14 @@ from whosings.evidence.report import data_address, write_page
 from whosings.identify.ladder import (
     Answer,
     LogProbabilities2Answer,
+    Track2Sung,
     Track2Windows,
     Windows,
     Windows2LogProbabilities,
     check_lone,
     lone_track,
 )
+from whosings.identify.votes import voters
 from whosings.models import ModelCard, load_model
 
 CAM_BATCH = 8  # windows explained at once; going back holds all activations, and more are no faster
@@ -282,7 +284,10 @@ def _hear(
     """Climb the ladder to an answer, and find the heat of its singer or of `singer`."""
     windows = Track2Windows(store, card)(track)
     rows = Windows2LogProbabilities(network)(windows)
-    answer = LogProbabilities2Answer(card.singers, card.vote, card.calibration)(rows)
+    votes = voters(Track2Sung(store, card)(track, windows.start_seconds))
+    voting = np.flatnonzero(votes) if votes.any() else np.arange(len(rows))
+    answer = LogProbabilities2Answer(card.singers, card.vote, card.calibration)(rows[voting])
+    answer = replace(answer, best_window=int(voting[answer.best_window]))
     of = answer.singer if singer is None else singer
     code = card.singers.index(of)
     probabilities = np.exp(rows[:, code].astype(np.float64))  # in float32 the smallest would be lost

@@ -178,7 +178,7 @@ def fit(rows: Mapping[str, np.ndarray], true: Mapping[str, int], vote: VoteName)
     Fit the calibration of a model on its validation songs.
 
     Args:
-        rows: log-probabilities or logits (windows, singers) by track id.
+        rows: log-probabilities or logits (windows, singers) by track id, of the windows that vote.
         true: the code of the true singer by track id, for every track in `rows`.
         vote: the vote that the model uses.
 

@@ -7,8 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whosings.identify.calibration import fit
-from whosings.identify.ladder import File2Identification, Identification, Track2LogProbabilities
-from whosings.identify.tracks import choose_vote, on_side
+from whosings.identify.ladder import (
+    File2Identification,
+    Identification,
+    Track2LogProbabilities,
+    Track2Sung,
+)
+from whosings.identify.tracks import TrackLogProbabilities, choose_vote, on_side
+from whosings.identify.votes import Voters, of_voters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,11 +52,14 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def calibrate(run: Path, training: Training, store: FeatureStore) -> dict[VoteName, float]:
+def calibrate(
+    run: Path, training: Training, store: FeatureStore, voters: Voters = "sung"
+) -> dict[VoteName, float]:
     """
     Settle on validation songs how a fresh run answers, and write that into the model: vote and calibration.
 
-    Gives the macro F1 of all votes. Raises WhosingsError where no validation song can be answered.
+    `voters` is "all" for tables that keep to the papers, where every window votes. Gives the macro F1 of all
+    votes. Raises WhosingsError where no validation song can be answered.
     """
     from whosings.models.ensemble import load_members
     from whosings.models.store import save_card
@@ -59,9 +68,21 @@ def calibrate(run: Path, training: Training, store: FeatureStore) -> dict[VoteNa
     tracks = training.tracks("validation")
     to_log_probabilities = Track2LogProbabilities(members, store, best_device())
     validation = on_side("validation", tracks, training.split, to_log_probabilities)
-    card, scores = settle(card, tracks, validation.rows)
+    to_sung = Track2Sung(store, card, voters)
+    card, scores = settle(card, tracks, rows_of_voters(validation, tracks, to_sung))
     save_card(run, card)
     return scores
+
+
+def rows_of_voters(
+    heard: TrackLogProbabilities, tracks: Sequence[Track], to_sung: Track2Sung
+) -> dict[str, np.ndarray]:
+    """Keep of what was heard of `tracks` the rows of windows that vote, (voters, ...) by track id."""
+    return {
+        track.id: of_voters(heard.rows[track.id], to_sung(track, heard.starts[track.id]))
+        for track in tracks
+        if track.id in heard.rows
+    }
 
 
 def settle(
@@ -73,7 +94,8 @@ def settle(
     Args:
         card: the model's.
         tracks: validation tracks.
-        rows: log-probabilities (windows, singers) by track id, of those that could be heard.
+        rows: log-probabilities (voters, singers) by track id, of those that could be heard: of the windows
+            that vote, as in use.
 
     """
     singer_of = {track.id: track.artist for track in tracks if track.id in rows}

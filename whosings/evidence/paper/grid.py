@@ -17,11 +17,13 @@ from whosings.evidence.evaluate import METRICS, evaluate, scores_folder
 from whosings.evidence.paper.plan import Cell, Draw, Row
 from whosings.files import read_json
 from whosings.identify.identifier import calibrate
+from whosings.identify.votes import Voters
 from whosings.training.recipe import Recipe, load_recipe
 from whosings.training.record import RECORD, Training, read_record
 from whosings.training.run import train
 
 RUNS = "runs"
+VOTERS: Voters = "all"  # windows, as in the papers
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class Grid:
         training, folder = self.training(cell), self.folder(cell)
         train(training, folder, self.store, quiet=quiet)
         if not self.done(cell):
-            calibrate(folder, training, self.store)
+            calibrate(folder, training, self.store, VOTERS)
         return folder
 
     def score(self, row: Row, cell: Cell) -> Scored:
@@ -150,6 +152,6 @@ class Grid:
         run = self.folder(cell)
         scores = scores_folder(run, branch=row.branch)
         if not (scores / METRICS).is_file():
-            evaluate(run, branch=row.branch, store=self.store, quiet=True)
+            evaluate(run, branch=row.branch, store=self.store, voters=VOTERS, quiet=True)
         metrics = read_json(scores / METRICS, "metrics")
         return Scored(row, cell, metrics, read_answers(scores), read_record(run)["parameters"], run)
