@@ -43,7 +43,7 @@ def prints_of(spread: float, seed: int = 0, band: str = "") -> dict[str, Heard]:
     }
 
 
-def fold_of(number: int = 0, **kinds: dict[str, Heard]) -> Fold:
+def fold_of(number: int = 0, /, **kinds: dict[str, Heard]) -> Fold:
     return Fold(
         number, split_of(number), {kind.replace("_", "-"): of for kind, of in kinds.items()}.__getitem__
     )
