@@ -135,25 +135,6 @@ def test_lca_reaches_every_parameter(system: str) -> None:
     assert silent == set()
 
 
-def test_a_map_over_positions_decides_what_goes_on() -> None:
-    torch.manual_seed(0)
-    network = create("crnn_fgnl_light", 5, scheme="positions").eval()
-    assert isinstance(network, CRNNFGNL)
-    x = windows_for("crnn_fgnl_light", batch=3)
-    state = network.encode(x)
-    attention = network.attention(state)
-    assert attention.shape == (3, 4, state.features.shape[2] * state.features.shape[3], 1)
-    assert 0 < attention.min() < attention.max() < 2
-    assert attention.std(dim=2).min() > 1e-5
-    torch.testing.assert_close(network.decode(state, attention), network(x))
-    # all positions shut: nothing of the input is left but the bias of the last layer
-    nothing = network.fgnl.combine(state, torch.zeros_like(attention))
-    torch.testing.assert_close(nothing, network.fgnl.out.bias.reshape(1, -1, 1, 1).expand_as(nothing))
-    training = Counterfactual(network.train(), "learned")
-    total_loss(loss_terms(training(x), torch.arange(3)), LossWeights(effect=1, att=1)).backward()
-    assert without_gradient(training) == set()
-
-
 @pytest.mark.parametrize("system", [name for name in PAPERS if name not in MAPS])
 def test_systems_without_an_exchangeable_map(system: str) -> None:
     """They train as well, without a branch."""

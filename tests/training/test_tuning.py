@@ -119,6 +119,25 @@ def test_the_margin_lowers_the_true_logit() -> None:
     assert lowered["main"] > plain["main"]
 
 
+def test_balanced_singers_count_alike_however_many_windows_they_have() -> None:
+    network = Voiceprint(2).eval()
+    x, _ = batch()
+    target = torch.zeros(len(x), dtype=torch.long)
+    target[0] = 1
+    recipe = load_recipe("voiceprint", ["pretrained=false", "balanced=true"])
+    weights = len(x) / (2 * torch.bincount(target).float())
+    found = Objective(network, recipe, weights).eval()(x, target, 0)["main"]
+    each = torch.nn.functional.cross_entropy(network(x), target, reduction="none")
+    torch.testing.assert_close(found, (each[0] + each[1:].mean()) / 2)
+    assert "weights" not in Objective(network, recipe, weights).state_dict()
+
+
+@pytest.mark.parametrize("name", ["crnn_fgnl_lca", "voiceprint_tuned"])
+def test_what_is_not_balanced_by_weights(name: str) -> None:
+    with pytest.raises(WhosingsError, match="balanced"):
+        load_recipe(name, ["balanced=true"])
+
+
 def test_the_rate_rises_and_falls() -> None:
     rates = [cosine(step, 100) for step in range(101)]
     assert rates[0] < rates[29] and np.argmax(rates) == 29

@@ -63,6 +63,17 @@ def test_classes_are_the_singers_in_the_order_of_the_split(
         assert [windows[index].singer.item() for index in range(len(windows))] == classes
 
 
+def test_balance_weighs_a_singer_by_the_inverse_of_the_windows(
+    collection: Collection, store: FeatureStore
+) -> None:
+    split = make_split(collection)
+    both = dataset(collection, store, split)
+    torch.testing.assert_close(both.balance(2), torch.ones(2))
+    more = replace(split, train=(*split.train, *(name for name in split.test if name.startswith("Ada"))))
+    weights = dataset(collection, store, more).balance(2)
+    torch.testing.assert_close(weights, torch.tensor([9 / 12, 9 / 6]))
+
+
 def test_a_song_shorter_than_a_window_is_repeated(collection: Collection, store: FeatureStore) -> None:
     split = make_split(collection)
     windows = dataset(collection, store, split, seconds=10)

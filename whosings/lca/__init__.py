@@ -10,7 +10,6 @@ Nothing here knows of audio. After training, keep `network` and forget the rest.
 """
 
 from whosings.lca.counterfactual import (
-    FROM_ABSENT,
     Branches,
     BranchKind,
     Counterfactual,
@@ -30,7 +29,6 @@ from whosings.lca.losses import (
 from whosings.lca.network import AttentionNetwork, row_dropout
 
 __all__ = [
-    "FROM_ABSENT",
     "MAXIMISED",
     "AttentionNetwork",
     "BranchKind",

@@ -11,14 +11,11 @@ from torch.utils._pytree import tree_map
 
 from whosings.lca.network import AttentionNetwork
 
-BranchKind = Literal["none", "random", "learned", "guided", "absent"]
+BranchKind = Literal["none", "random", "learned", "absent"]
 """
-`random` is CAL, `learned` the paper's LCA. The two others are ours and hear the input *without its subject*:
-`guided` learns its map from there and lays it over the whole input, `absent` answers from there alone.
+`random` is CAL, `learned` the paper's LCA. `absent` is ours: the network's answer to the input *without its
+subject*, which training has to supply.
 """
-
-FROM_ABSENT: frozenset[BranchKind] = frozenset({"guided", "absent"})
-"""The kinds whose training needs each input without its subject as well."""
 
 
 class Branches(NamedTuple):
@@ -76,7 +73,7 @@ class Counterfactual(nn.Module):
 
     Args:
         network: any `AttentionNetwork`.
-        kind: `random` for CAL, `learned` for LCA, `guided` and `absent` for its variants.
+        kind: `random` for CAL, `learned` for LCA, `absent` for the variant that hears what is around.
         dropout: rates of (main, counterfactual) rows in `decode`; None leaves the network's own to both.
 
     """
@@ -84,7 +81,7 @@ class Counterfactual(nn.Module):
     def __init__(
         self,
         network: AttentionNetwork,
-        kind: Literal["random", "learned", "guided", "absent"],
+        kind: Literal["random", "learned", "absent"],
         dropout: tuple[float, float] | None = None,
     ):
         super().__init__()
@@ -104,17 +101,16 @@ class Counterfactual(nn.Module):
         """
         Run both branches on `x` (B, ...).
 
-        `absent`, of the shape of `x`, is the same input without its subject, for the kinds that need it
-        (`FROM_ABSENT`). Both are encoded in one pass, so that they share their batch statistics.
+        `absent`, of the shape of `x`, is the same input without its subject, for the kind of that name. Both
+        are encoded in one pass, so that they share their batch statistics.
         """
         if absent is None:
-            state = there = self.network.encode(x)
+            state = cf_state = self.network.encode(x)
         else:
             encoded = self.network.encode(torch.cat([x, absent]))
-            state, there = (tree_map(partial(_half, place=place), encoded) for place in (0, 1))
+            state, cf_state = (tree_map(partial(_half, place=place), encoded) for place in (0, 1))
         attention = self.network.attention(state)
-        cf_attention = self.branch(there, attention)
-        cf_state = there if self.kind == "absent" else state
+        cf_attention = self.branch(cf_state, attention)
         both = tree_map(lambda main, other: torch.cat([main, other]), state, cf_state)
         logits = self.network.decode(both, torch.cat([attention, cf_attention]), self._rates(attention))
         main, counterfactual = logits.chunk(2)

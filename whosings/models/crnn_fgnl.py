@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from whosings.audio.units import N_MELS
-from whosings.models.fgnl import FGNL, SE, FGNLState, MoSE, PositionGate, SoftmaxAxis
+from whosings.models.fgnl import FGNL, SE, FGNLState, MoSE, SoftmaxAxis
 from whosings.models.layers import RecurrentHead, as_sequence, initialise_as_keras, prepare
 from whosings.models.stack import Pool, SingerNetwork
 
-Scheme = Literal["mose", "se", "positions"]
+Scheme = Literal["mose", "se"]
 
 
 class CRNNFGNL(SingerNetwork):
@@ -25,8 +25,8 @@ class CRNNFGNL(SingerNetwork):
         softmax_axis: `keys` (attention that learns) or `queries` (as released, dead).
         channel_denominator: channels of the maps / this = reduced channels = rolls.
         gaussian: whether the projections are smoothed.
-        scheme: what gives the attention map: `mose`, a number for each roll, `se`, one for each channel of
-            each roll, or `positions`, one for each roll at each time and frequency.
+        scheme: what gives the attention map: `mose`, a number for each roll, or `se`, one for each channel
+            of each roll.
 
     Raises ValueError for an option of another value.
 
@@ -52,16 +52,9 @@ class CRNNFGNL(SingerNetwork):
         self.head = RecurrentHead(self.channels * (N_MELS // pooled), num_singers)
         prepare(self)
 
-    def new_attention(self) -> MoSE | SE | PositionGate:
-        """Give a fresh one of the scheme; the counterfactual branch is a second (figure 3, orange)."""
-        attention: MoSE | SE | PositionGate
-        match self.scheme:
-            case "mose":
-                attention = MoSE()
-            case "se":
-                attention = SE(self.fgnl.rolls**2)
-            case "positions":
-                attention = PositionGate(self.channels, self.fgnl.rolls)
+    def new_attention(self) -> MoSE | SE:
+        """Give a fresh MoSE or SE; the counterfactual branch is a second one (figure 3, orange)."""
+        attention = MoSE() if self.scheme == "mose" else SE(self.fgnl.rolls**2)
         initialise_as_keras(attention)
         return attention
 
@@ -73,7 +66,7 @@ class CRNNFGNL(SingerNetwork):
             return self.fgnl.respond(fourth.float(), third.float())
 
     def decode(self, state: FGNLState, attention: Tensor, dropout: Tensor | None = None) -> Tensor:
-        """Weigh by `attention`, in one of the shapes of `FGNL.combine`, and classify: (B, singers)."""
+        """Weigh the responses by `attention`, (B, rolls) or (B, rolls, c), and classify: (B, singers)."""
         return cast(Tensor, self.head(as_sequence(self.fgnl.combine(state, attention)), dropout))
 
     def sequence(self, windows: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ GAUSSIAN_TAPS = 5
 GAUSSIAN_SIGMA = 0.707
 MOSE_UNITS = 16
 SE_REDUCTION = 4
-GATE_UNITS = 16
 
 
 def gaussian_kernel() -> Tensor:
@@ -97,32 +96,6 @@ class SE(nn.Module):
         return cast(Tensor, self.excite(F.relu(self.squeeze(pooled.flatten(1)))).sigmoid().view_as(pooled))
 
 
-class PositionGate(nn.Module):
-    """
-    A weight of 0 to 2 for each roll at each position: a map over time and frequency as well as over rolls.
-
-    With it the map decides what of the features goes on, where MoSE and SE only weigh what is added to them.
-    The range is that of the random maps of CAL, whose mean is 1.
-
-    Args:
-        channels: of the features.
-        rolls: rolls, and reduced channels.
-
-    """
-
-    def __init__(self, channels: int, rolls: int):
-        super().__init__()
-        self.squeeze = nn.Linear(channels + rolls * rolls, GATE_UNITS)
-        self.excite = nn.Linear(GATE_UNITS, rolls)
-
-    def forward(self, state: FGNLState) -> Tensor:
-        """Look at features and responses of each position: (B, rolls, F*T, 1)."""
-        features = rearrange(state.features, "b c f t -> b (f t) c")
-        seen = torch.cat([features, rearrange(state.responses, "b k q c -> b q (k c)")], dim=-1)
-        gates = 2 * self.excite(F.relu(self.squeeze(seen))).sigmoid()
-        return rearrange(gates, "b q k -> b k q 1")
-
-
 class FGNL(nn.Module):
     """
     Attention of block 4's positions to those of blocks 4 and 3, for every roll of the reduced channels.
@@ -183,14 +156,9 @@ class FGNL(nn.Module):
         """
         Weigh the responses, join them and add the features: (B, C, F, T).
 
-        `attention` is (B, rolls), (B, rolls, c) with a weight for each channel, or (B, rolls, F*T, 1) with
-        one for each position; then the features too are weighed, by its mean over rolls.
+        `attention` is (B, rolls), or (B, rolls, c) with a weight for each channel.
         """
+        weighed = state.responses * rearrange(attention, "b k ... -> b k 1 (...)")
+        joined = self.out(rearrange(weighed, "b k q c -> b q (c k)"))
         height = state.features.shape[2]
-        features = state.features
-        if attention.dim() == 4:
-            features = features * rearrange(attention.mean(dim=1), "b (f t) 1 -> b 1 f t", f=height)
-        else:
-            attention = rearrange(attention, "b k ... -> b k 1 (...)")
-        joined = self.out(rearrange(state.responses * attention, "b k q c -> b q (c k)"))
-        return features + rearrange(joined, "b (f t) c -> b c f t", f=height)
+        return state.features + rearrange(joined, "b (f t) c -> b c f t", f=height)

@@ -28,11 +28,22 @@ def cosine(step: int, steps: int) -> float:
 
 
 class SingerModule(L.LightningModule):
-    """A network under a recipe's objective. Logs every loss term and the validation scores of each epoch."""
+    """
+    A network under a recipe's objective. Logs every loss term and the validation scores of each epoch.
 
-    def __init__(self, network: nn.Module, recipe: Recipe, num_singers: int, seed: int):
+    `weights` (singers,) as for `Objective`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        num_singers: int,
+        seed: int,
+        weights: Tensor | None = None,
+    ):
         super().__init__()
-        self.objective = Objective(network, recipe)
+        self.objective = Objective(network, recipe, weights)
         self.recipe = recipe
         self.seed = seed
         self.f1 = MulticlassF1Score(num_singers, average="macro")

@@ -10,14 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whosings.errors import WhosingsError
-from whosings.lca import (
-    FROM_ABSENT,
-    AttentionNetwork,
-    Counterfactual,
-    LossWeights,
-    loss_terms,
-    total_loss,
-)
+from whosings.lca import AttentionNetwork, Counterfactual, LossWeights, loss_terms, total_loss
 from whosings.models.layers import HEAD_DROPOUT, RecurrentHead
 from whosings.training.recipe import Recipe
 
@@ -44,12 +37,16 @@ class Objective(nn.Module):
     """
     A network with its counterfactual branch, where the recipe has one, and the loss of both.
 
-    Raises WhosingsError where the recipe asks for a branch beside a network without attention, or freezes a
-    part that the network does not have.
+    `weights` (singers,) says how much a window of each counts in the cross-entropy; None: all alike. Raises
+    WhosingsError where the recipe asks for a branch beside a network without attention, or freezes a part
+    that the network does not have.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe):
+    weights: Tensor | None
+
+    def __init__(self, network: nn.Module, recipe: Recipe, weights: Tensor | None = None):
         super().__init__()
+        self.register_buffer("weights", weights, persistent=False)
         self.recipe = recipe
         self.network = network
         self.schedule = recipe.counterfactual.schedule
@@ -115,7 +112,7 @@ class Objective(nn.Module):
         """
         weights, extra = self.schedule.at(epoch), {}
         if self.counterfactual is not None and weights != LossWeights(main=weights.main):
-            hears_band = self.recipe.counterfactual.branch in FROM_ABSENT
+            hears_band = self.counterfactual.kind == "absent"
             branches = self.counterfactual(x, band if hears_band else None)
             lowered = branches._replace(logits=self._lowered(branches.logits, target))
             logits, terms = branches.logits, loss_terms(lowered, target, self.recipe.counterfactual.effect)
@@ -126,7 +123,8 @@ class Objective(nn.Module):
                 extra["distil"] = self.recipe.distil * self._distance(voiceprints, voice)
             else:
                 logits = self.network(x)
-            terms = {"main": F.cross_entropy(self._lowered(logits, target).float(), target)}
+            lowered = self._lowered(logits, target).float()
+            terms = {"main": F.cross_entropy(lowered, target, self.weights)}
         extra |= penalties(cast(RecurrentHead, self.network.head), logits, self.recipe)
         total = total_loss(terms, weights) + sum(extra.values())
         return {**terms, **extra, "total": total}

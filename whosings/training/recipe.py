@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from whosings.errors import WhosingsError
 from whosings.files import write_text
-from whosings.lca import FROM_ABSENT, BranchKind, Effect, LossWeights, TwoStepSchedule
+from whosings.lca import BranchKind, Effect, LossWeights, TwoStepSchedule
 
 
 class _Strict(BaseModel):
@@ -88,6 +88,8 @@ class Recipe(_Strict):
     gives its voice alone; needs `pretrained` and `piece_seconds`"""
     margin: float = Field(default=0.0, ge=0)
     """what the true singer's logit is lowered by in training, for voices to lie further apart"""
+    balanced: bool = False
+    """Every singer counts alike, however many windows there are of each: these are weighed in the loss."""
     schedule: Literal["constant", "cosine"] = "constant"
     """of the learning rate: cosine rises over the first steps and falls to next to nothing"""
     gradient_clip: float | None = Field(default=None, gt=0)
@@ -98,7 +100,7 @@ class Recipe(_Strict):
     @property
     def hears_stems(self) -> bool:
         """Whether training needs voice and band of each song apart."""
-        return self.remix_db is not None or self.counterfactual.branch in FROM_ABSENT
+        return self.remix_db is not None or self.counterfactual.branch == "absent"
 
     @field_validator("remix_db")
     @classmethod
@@ -113,8 +115,11 @@ class Recipe(_Strict):
             raise ValueError("piece_seconds needs remix_db, such as [0, 9]")
         if self.distil and not (self.pretrained and self.piece_seconds is not None):
             raise ValueError("distil needs pretrained and piece_seconds")
-        if self.distil and self.counterfactual.branch != "none":
-            raise ValueError("distil cannot be combined with a counterfactual branch")
+        if self.balanced and self.piece_seconds is not None:
+            raise ValueError("pieces are drawn evenly from all singers; set balanced=false")
+        if (self.distil or self.balanced) and self.counterfactual.branch != "none":
+            given = "distil" if self.distil else "balanced"
+            raise ValueError(f"{given} cannot be combined with a counterfactual branch")
         return self
 
     @field_validator("precision", mode="before")

@@ -174,7 +174,9 @@ def _fit(
     recipe = training.recipe
     bf16 = precision_of(recipe) == "bf16-mixed"
     learner = behind_frozen(network, recipe, datasets, cache, bf16=bf16, quiet=quiet)
-    module = SingerModule(learner.network, learner.recipe, len(training.split.singers), training.seed)
+    singers = len(training.split.singers)
+    weights = datasets["train"].balance(singers) if recipe.balanced else None
+    module = SingerModule(learner.network, learner.recipe, singers, training.seed, weights)
     history = History(out / HISTORY)
     with _quiet_libraries():
         trainer = L.Trainer(

@@ -90,6 +90,12 @@ class WindowDataset(Dataset[Example]):
         """Give the class index of a window."""
         return self._windows[index][2]
 
+    def balance(self, singers: int) -> Tensor:
+        """Give each singer a weight (singers,), inverse to the number of windows and 1 for the average."""
+        counts = np.bincount([singer for _, _, singer in self._windows], minlength=singers)
+        weights = len(self) / (singers * np.maximum(counts, 1))
+        return torch.from_numpy(weights.astype(np.float32))
+
     def by_track(self) -> list[list[int]]:
         """Give the indices of the windows of each track."""
         tracks: dict[Track, list[int]] = {}
