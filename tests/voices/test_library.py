@@ -12,7 +12,7 @@ import pytest
 from tests.voices.fake import DIM, FakeEncoder, cohort, heard, sound
 from whosings.errors import WhosingsError
 from whosings.voices import table
-from whosings.voices.library import EVIDENCE, VoiceLibrary
+from whosings.voices.library import EVIDENCE, UNDECIDED, VoiceLibrary
 from whosings.voices.prints import Prints
 from whosings.voices.thresholds import Thresholds
 
@@ -116,11 +116,14 @@ def test_thresholds_are_fitted_stored_and_fitted_anew(tmp_path: Path, sounds: Pa
     assert library.find(heard("voice3", "new")).name is None
 
 
-def test_without_enough_songs_or_a_default_nothing_is_decided(tmp_path: Path, sounds: Path) -> None:
+def test_without_enough_songs_or_a_default_nobody_is_named(tmp_path: Path, sounds: Path) -> None:
     library = _open(tmp_path)
     _enrol(library, sounds, "Ada", "one")
-    with pytest.raises(WhosingsError, match="too few songs are enrolled"):
-        library.find(heard("Ada", "two"))
+    match = library.find(heard("Ada", "one"))
+    assert (match.name, match.nearest, match.thresholds) == (None, "Ada", None)
+    assert match.score == pytest.approx(1.0) and "20 songs by 5 singers" in match.sentence
+    told = match.to_dict()
+    assert told["thresholds"] is None and UNDECIDED in told["note"] and EVIDENCE in told["note"]
 
 
 def test_default_thresholds_of_another_scale_are_refused(tmp_path: Path) -> None:

@@ -32,8 +32,12 @@ EncoderOption = Annotated[
 VoiceSeparatorOption = Annotated[
     SeparatorChoice | None,
     typer.Option(
-        "--separator", help="What takes mixes apart; stems: nothing, for voices alone. Else spleeter."
+        "--separator", help="What takes mixes apart; stems: nothing, they are heard whole. Else spleeter."
     ),
+]
+AloneOption = Annotated[
+    bool,
+    typer.Option("--voices-alone", help="The files hold voices without a band, to be heard as they are."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 Files = Annotated[list[Path], typer.Argument(help="Sound files, or folders of them.")]
@@ -47,17 +51,18 @@ def voices_add(
     consent: Annotated[str, typer.Option(help="How and when the singer agreed to be enrolled.")] = "",
     encoder: EncoderOption = None,
     separator: VoiceSeparatorOption = None,
+    alone: AloneOption = False,
     shared: Annotated[
         bool, typer.Option("--shared", help="Also what stands under another name, such as a duet.")
     ] = False,
 ) -> None:
-    """Enrol a singer; a new library keeps to the encoder and separator it was begun with."""
+    """Enrol a singer; a library keeps to the encoder and to the kind of sound it was begun with."""
     from whosings.progress import bar
     from whosings.voices.desk import VoiceDesk
     from whosings.voices.library import CONSENT
 
     folder = _folder(library)
-    desk = VoiceDesk(folder, run=encoder, separator=separator.value if separator else None)
+    desk = VoiceDesk(folder, run=encoder, separator=separator.value if separator else None, alone=alone)
     paths, failed = songs_named(files)
     new = desk.is_new(name)
     added: dict[Path, int] = {}
@@ -70,6 +75,9 @@ def voices_add(
             progress.step()
     if added:
         show.voices.enrolled(name.strip(), list(added.values()), folder)
+        known = sum(not prints for prints in added.values())
+        if consent and known:
+            show.sentence(f"The consent is noted for the {counted(known, 'song')} there before.")
         if new and not consent:
             show.note(CONSENT)
     end(failed, nothing_done=not added)
@@ -78,14 +86,14 @@ def voices_add(
 @commands.command("list")
 def voices_list(library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """List who is enrolled."""
-    from whosings.voices.desk import existing
+    from whosings.voices.desk import existing, heard_by
 
     opened = existing(_folder(library))
     singers = opened.singers()
     if as_json:
         show.as_json([singer.to_dict() for singer in singers])
     else:
-        show.voices.singers(singers, opened.folder, opened.encoder_id)
+        show.voices.singers(singers, opened.folder, heard_by(opened.encoder_id, opened.made_with))
 
 
 @commands.command("remove")
@@ -95,7 +103,7 @@ def voices_remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove a singer and all their voiceprints, from every file of the library."""
-    from whosings.voices.desk import existing
+    from whosings.voices.desk import existing, separated_sound
 
     opened = existing(_folder(library))
     name = name.strip()
@@ -107,6 +115,8 @@ def voices_remove(
             raise typer.Exit(SOME_FAILED)
     removed = opened.remove(name)
     show.sentence(f"{name} is removed from {opened.folder}, with {counted(removed, 'voiceprint')}.")
+    if kept := separated_sound(opened):
+        show.note(f"Voices taken out of mixes stay in {kept} until you delete it.")
 
 
 @commands.command("find")
@@ -129,6 +139,8 @@ def voices_find(files: Files, library: LibraryOption = None, as_json: JsonOption
         show.as_json([answer.to_dict() for answer in answers])
     elif answers:
         show.voices.found(answers)
+        if desk.library.caveat and any(answer.match for answer in answers):
+            show.note(desk.library.caveat)
     end(failed, nothing_done=not answers)
 
 

@@ -21,7 +21,7 @@ from whosings.models import ModelCard, load_model
 from whosings.models.ensemble import Member, average, in_ensemble, save_ensemble
 from whosings.models.store import ENSEMBLE, VoteName
 from whosings.progress import bar
-from whosings.training.record import RECORD, SPLIT, read_record
+from whosings.training.record import RECORD, SPLIT, machine, read_record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,6 +199,7 @@ def _record(arguments: Mapping[str, Any], joined: Joined, runs: Mapping[str, Pat
     return {
         "arguments": {**shared, "window_seconds": card.window_seconds, "mix_db": card.mix_db},
         "complete": True,
+        "machine": machine(),
         "validation": asdict(joined.ensemble),
         "failed": joined.failed,
         "members": members,

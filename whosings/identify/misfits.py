@@ -112,8 +112,15 @@ def find_misfits(
 def audit(
     prints: Mapping[str, np.ndarray], artist_of: Mapping[str, str], *, threshold: float = 0.5
 ) -> list[Finding]:
-    """Give misfits as warnings, then notes on what could not be judged; errors as for `find_misfits`."""
-    findings = [misfit.to_finding() for misfit in find_misfits(prints, artist_of, threshold=threshold)]
+    """
+    Give misfits as warnings, then notes on how many were judged and on what could not be.
+
+    Raises WhosingsError as `find_misfits` does.
+    """
+    judged = find_misfits(prints, artist_of, threshold=0.0)
+    misfits = [misfit for misfit in judged if misfit.confidence >= threshold]
+    findings = [misfit.to_finding() for misfit in misfits]
+    findings.append(_summary(judged, len(misfits)))
     counts = Counter(artist_of[name] for name, rows in prints.items() if len(rows))
     for name, rows in prints.items():
         if not len(rows):
@@ -123,6 +130,15 @@ def audit(
         text = f"{artist} has one track with a voice, which cannot be compared with another; add tracks."
         findings.append(Finding("note", artist, text))
     return findings
+
+
+def _summary(judged: list[Misfit], misfits: int) -> Finding:
+    """Say how many tracks were judged, surest misfit first, and how that came out."""
+    came_out = f"{misfits} fit badly"
+    if not misfits:
+        came_out = f"all fit, {judged[0].track_id} least ({judged[0].confidence:.0%} sure that it is wrong)"
+    text = f"{counted(len(judged), 'voice')} compared with the other tracks of the same artist: {came_out}."
+    return Finding("note", "voices", text)
 
 
 def _check(prints: Mapping[str, np.ndarray], artist_of: Mapping[str, str]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from whosings.collection.features import default_cache
 from whosings.collection.track import SeparatorName
 from whosings.errors import WhosingsError
 from whosings.voices.library import CARD, EVIDENCE, Hit, Match, VoiceLibrary
@@ -14,13 +16,15 @@ from whosings.voices.prints import VoiceEncoder
 from whosings.voices.thresholds import Thresholds
 
 SEPARATOR: SeparatorName = "spleeter"
+ALONE = "voices alone"  # what a library hears that was begun with files without a band
 
-# What holds until a library has enough songs of its own, by encoder (the pretrained one): fitted on small
-# libraries drawn from the 92 songs of 19 singers of MIR-1K by benchmarks/voice_defaults.py. Without a
-# separator voices alone are expected; mixes at 0 dB would need a score of 0.80.
+# What holds until a library has enough songs of its own, by encoder and what it hears: fitted on small
+# libraries drawn from the 92 songs of 19 singers of MIR-1K, mixes at 0 dB, by benchmarks/voice_defaults.py.
+# Other encoders have none, since under each voices are alike in a measure of its own.
 DEFAULTS = {
-    "ecapa 0575cb64845e, mix": Thresholds(0.612, 0.013, 0.645, 0.013, 0.105, "cosine", 92, 19),
-    "ecapa 0575cb64845e, vocals by spleeter": Thresholds(0.736, 0.050, 0.769, 0.092, 0.005, "cosine", 92, 19),
+    "ecapa 0575cb64845e, mix": Thresholds(0.769, 0.055, 0.795, 0.103, 0.015, "cosine", 92, 19),
+    f"ecapa 0575cb64845e, mix, {ALONE}": Thresholds(0.632, 0.013, 0.672, 0.013, 0.090, "cosine", 92, 19),
+    "ecapa 0575cb64845e, vocals by spleeter": Thresholds(0.744, 0.041, 0.770, 0.086, 0.025, "cosine", 92, 19),
 }
 
 
@@ -59,26 +63,42 @@ class VoiceDesk:
     A library with the encoder that goes with it: enrols and asks about files.
 
     An existing library brings its encoder; a new one gets that of `run` (a run of the recipe voiceprint), or
-    else the pretrained one that hears what `separator` takes out of the mix ("stems": the mix itself). Raises
-    WhosingsError where that encoder is not to be had or is not the library's, or both are given.
+    else the pretrained one that hears what `separator` takes out of the mix ("stems": the mix itself).
+    `alone` says that files hold voices without a band, which are heard as they are. Raises WhosingsError
+    where that encoder is not to be had or is not the library's, the library was not begun with voices alone,
+    or two are given that exclude each other.
     """
 
     def __init__(
-        self, folder: Path, *, run: Path | None = None, separator: SeparatorName | None = None
+        self,
+        folder: Path,
+        *,
+        run: Path | None = None,
+        separator: SeparatorName | None = None,
+        alone: bool = False,
     ) -> None:
-        if run is not None and separator is not None:
+        if run is not None and (separator is not None or alone):
             raise WhosingsError(
-                f"{run}: a trained encoder brings the separator it was trained with; leave out the other."
+                f"{run}: a trained encoder hears what it was trained with; leave out the other."
             )
-        made_with: dict[str, str | None] = {}
-        if run is None and separator is None and (folder / CARD).is_file():
-            made_with = VoiceLibrary(folder).made_with
-        if run is not None or separator is not None or not made_with:
-            made_with = {"run": str(run.resolve()) if run else None, "separator": separator or SEPARATOR}
+        if alone and separator not in (None, "stems"):
+            raise WhosingsError(f"From voices alone {separator} has nothing to take; leave one of them out.")
+        begun = VoiceLibrary(folder).made_with if (folder / CARD).is_file() else {}
+        if begun and alone and begun.get("sound") != ALONE:
+            raise WhosingsError(
+                f"{folder}: this library was not begun with voices alone; begin another with --library."
+            )
+        made_with = begun
+        if not begun or run is not None or separator is not None:
+            separator = "stems" if alone else separator
+            made_with = {
+                "run": str(run.resolve()) if run else None,
+                "separator": separator or SEPARATOR,
+                "sound": ALONE if alone else begun.get("sound"),
+            }
         self.encoder = _encoder(folder, made_with)
-        self.library = VoiceLibrary(
-            folder, self.encoder.id, made_with=made_with, default=DEFAULTS.get(self.encoder.id)
-        )
+        default = DEFAULTS.get(heard_by(self.encoder.id, made_with))
+        self.library = VoiceLibrary(folder, self.encoder.id, made_with=made_with, default=default)
 
     def is_new(self, name: str) -> bool:
         """Whether nobody is enrolled under a name yet."""
@@ -87,6 +107,8 @@ class VoiceDesk:
 
     def enrol(self, name: str, path: Path, consent: str = "", *, shared: bool = False) -> int:
         """Enrol a file and give the number of prints added; raises WhosingsError as `VoiceLibrary.add`."""
+        if self.library.knows(name, path, consent):
+            return 0
         return self.library.add(name, path, self.encoder(path), consent, shared=shared)
 
     def find(self, path: Path) -> FileAnswer:
@@ -103,6 +125,11 @@ class VoiceDesk:
         return self.library.search(prints, top)
 
 
+def heard_by(encoder: str, made_with: Mapping[str, str | None]) -> str:
+    """Name an encoder together with what a library that was made with it hears."""
+    return f"{encoder}, {ALONE}" if made_with.get("sound") == ALONE else encoder
+
+
 def default_folder() -> Path:
     """Give where the library lies: $WHOSINGS_VOICES, or else `voices` in the user's data folder."""
     import platformdirs
@@ -116,6 +143,13 @@ def existing(folder: Path) -> VoiceLibrary:
     library = VoiceLibrary(folder)
     _ = library.encoder_id
     return library
+
+
+def separated_sound(library: VoiceLibrary) -> Path | None:
+    """Give the folder of the cache where voices taken out of mixes for a library lie, if any do."""
+    separator = library.encoder_id.partition(" by ")[2]
+    folder = default_cache() / "stems" / separator
+    return folder if separator and folder.is_dir() else None
 
 
 def asking(folder: Path) -> VoiceDesk:

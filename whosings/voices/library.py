@@ -18,7 +18,8 @@ from whosings.files import read_json, sha256_of, write_json
 from whosings.voices.prints import Prints, checked, unit
 from whosings.voices.scoring import NEAREST, scale_of, scores, voices_of
 from whosings.voices.table import PrintTable, quoted
-from whosings.voices.thresholds import Thresholds, fit_thresholds, lead_of
+from whosings.voices.thresholds import FEWEST_SINGERS, FEWEST_SONGS, Thresholds, fit_thresholds, lead_of
+from whosings.wording import counted
 
 CARD = "library.json"
 FORMAT = "whosings voices 1"
@@ -29,7 +30,17 @@ WINDOWS_PER_SONG = 40  # windows fetched for each song wanted from a search
 
 EVIDENCE = "A likeness of voices is evidence, not proof."
 CONSENT = (
-    "A voiceprint is personal data: enrol only who agreed to it, and say with the consent text how and when."
+    "A voiceprint is personal data: enrol only who agreed to it, and say how and when with --consent; "
+    "the same files again with it note that later."
+)
+UNDECIDED = (
+    "Nobody is named: no threshold is known for this encoder yet. The library fits one from "
+    f"{FEWEST_SONGS} songs by {FEWEST_SINGERS} singers on, two or more each; till then the nearest is a hint."
+)
+
+BORROWED = (
+    "That was fitted on songs outside this library, which fits its own from "
+    f"{FEWEST_SONGS} songs by {FEWEST_SINGERS} singers on, two or more each."
 )
 
 
@@ -55,7 +66,8 @@ class Match:
     Who sings, among the enrolled: `name`, or None for unknown; `nearest` is the most alike in either case.
 
     `score` is that of the nearest and `lead` that over the second; `scores` lists all singers, best first;
-    `thresholds` are those that decided. The window from `start` on, of `seconds`, is most like the nearest.
+    `thresholds` are those that decided, None where none are known and so nobody is named. The window from
+    `start` on, of `seconds`, is most like the nearest.
     """
 
     name: str | None
@@ -63,20 +75,23 @@ class Match:
     score: float
     lead: float
     scores: tuple[tuple[str, float], ...]
-    thresholds: Thresholds
+    thresholds: Thresholds | None
     start: float
     seconds: float
 
     @property
     def sentence(self) -> str:
         """Say the answer for people, with what it is worth."""
+        if self.thresholds is None:
+            return f"The nearest voice is {self.nearest} ({self.score:.2f}). {UNDECIDED} {EVIDENCE}"
         if self.name is None:
             return f"Unknown; the nearest voice is {self.nearest} ({self.score:.2f}). {EVIDENCE}"
         return f"The voice is like that of {self.name} ({self.score:.2f}). {EVIDENCE}"
 
     def to_dict(self) -> dict[str, Any]:
         """Give the fields by name; a lead over nobody is None."""
-        return {**asdict(self), "lead": self.lead if np.isfinite(self.lead) else None, "note": EVIDENCE}
+        note = EVIDENCE if self.thresholds else f"{UNDECIDED} {EVIDENCE}"
+        return {**asdict(self), "lead": self.lead if np.isfinite(self.lead) else None, "note": note}
 
 
 @dataclass(frozen=True)
@@ -216,31 +231,43 @@ class VoiceLibrary:
         the content stands under another name (unless `shared`, as for a duet), where no singing was heard, or
         where the prints do not fit the library.
         """
-        name, file = name.strip(), Path(file)
-        if not name or not name.isprintable():
-            raise WhosingsError(f"{file}: {name!r} is no name for a singer; give one in letters.")
-        try:
-            sha256 = sha256_of(file)
-        except OSError as error:
-            raise WhosingsError(f"{file}: cannot be read ({error.strerror}); check the path.") from error
+        name, file, sha256 = _named(name, file)
         prints = checked(prints, self._dim_of(prints), str(file))
         with self._writing():
             self._start(prints.vectors.shape[1])
-            content = f"song = true AND sha256 = {quoted(sha256)}"
-            there = self._table.rows(content, ["name", "consent"]).to_pylist()
-            owner = next((row["name"] for row in there if row["name"] != name), None)
-            mine = next((row for row in there if row["name"] == name), None)
-            if mine:
-                if consent and consent != mine["consent"]:
-                    self._table.set_consent(consent, f"name = {quoted(name)} AND sha256 = {quoted(sha256)}")
+            if self._noted(name, sha256, consent):
                 return 0
-            if owner is not None and not shared:
+            content = f"song = true AND sha256 = {quoted(sha256)}"
+            owners = self._table.rows(content, ["name"])["name"].to_pylist()
+            if owners and not shared:
                 raise WhosingsError(
-                    f"{file}: this sound is enrolled as {owner} already; remove that one, or allow sharing."
+                    f"{file}: this sound is enrolled as {owners[0]} already; remove that one, or allow "
+                    "sharing (--shared)."
                 )
-            shown = str(file).encode(errors="backslashreplace").decode()  # odd file names
+            shown = os.path.abspath(file).encode(errors="backslashreplace").decode()  # odd file names
             self._append(name, shown, sha256, prints, consent)
             return len(prints.vectors)
+
+    def knows(self, name: str, file: Path, consent: str = "") -> bool:
+        """
+        Say whether a file of a singer is enrolled already, and so needs not be heard again.
+
+        A `consent` is then noted as by `add`; raises as that does.
+        """
+        name, file, sha256 = _named(name, file)
+        if not self._exists():
+            return False
+        with self._writing():
+            self._start(int(self._card()["dim"]))
+            return self._noted(name, sha256, consent)
+
+    def _noted(self, name: str, sha256: str, consent: str) -> bool:
+        """Say whether a content is enrolled under a name, its consent being brought up to date."""
+        where = f"name = {quoted(name)} AND sha256 = {quoted(sha256)}"
+        there = self._table.rows(f"song = true AND {where}", ["consent"])["consent"].to_pylist()
+        if there and consent and consent != there[0]:
+            self._table.set_consent(consent, where)
+        return bool(there)
 
     def _dim_of(self, prints: Prints) -> int:
         """Give the size of a print in the library, or of those that start it."""
@@ -304,9 +331,9 @@ class VoiceLibrary:
 
     def find(self, prints: Prints) -> Match:
         """
-        Say who of the enrolled sings, or that none of them does.
+        Say who of the enrolled sings, or that none of them does; nobody is named without thresholds.
 
-        Raises WhosingsError for an empty library, one without thresholds, or prints without singing.
+        Raises WhosingsError for an empty library, or prints without singing.
         """
         asked = self._asked(prints)
         songs, thresholds = self._songs(), self.thresholds
@@ -316,7 +343,7 @@ class VoiceLibrary:
         ranked = tuple((songs.names[i], float(values[i])) for i in order)
         nearest, score = ranked[0]
         lead = lead_of(values)
-        sure = score >= thresholds.known and lead >= thresholds.margin
+        sure = thresholds is not None and score >= thresholds.known and lead >= thresholds.margin
         start = float(asked.starts[np.argmax(asked.vectors @ voices[order[0]])])
         name = nearest if sure else None
         return Match(name, nearest, score, lead, ranked, thresholds, start, float(asked.seconds))
@@ -351,18 +378,17 @@ class VoiceLibrary:
         return sorted(hits, key=lambda hit: -hit.score)[:top]
 
     @property
-    def thresholds(self) -> Thresholds:
-        """
-        Its own thresholds where it has enough songs, fitted anew after each change; else the default.
+    def caveat(self) -> str:
+        """What has to be said of its thresholds where they are not its own; else empty."""
+        thresholds = self.thresholds
+        if thresholds is None:
+            return UNDECIDED
+        return BORROWED if thresholds is self._default else ""
 
-        Raises WhosingsError where there is neither.
-        """
-        chosen = self._fitted() or self._default
-        if chosen is None:
-            raise WhosingsError(
-                f"{self.folder}: too few songs are enrolled to tell singers from strangers; enrol more."
-            )
-        return chosen
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """Its own where it has enough songs, fitted anew after each change; else the default, if any."""
+        return self._fitted() or self._default
 
     def _fitted(self) -> Thresholds | None:
         songs, card = self._songs(), self._card()
@@ -409,6 +435,17 @@ class VoiceLibrary:
         return centre
 
 
+def _named(name: str, file: Path) -> tuple[str, Path, str]:
+    """Give the name of a singer, a file and its hash; raises WhosingsError where one is no such thing."""
+    name, file = name.strip(), Path(file)
+    if not name or not name.isprintable():
+        raise WhosingsError(f"{file}: {name!r} is no name for a singer; give one in letters.")
+    try:
+        return name, file, sha256_of(file)
+    except OSError as error:
+        raise WhosingsError(f"{file}: cannot be read ({error.strerror}); check the path.") from error
+
+
 def _singer(name: str, rows: list[dict[str, Any]]) -> Singer:
     """Sum up the rows of one singer."""
     files = [row for row in rows if row["song"]]
@@ -419,5 +456,12 @@ def _singer(name: str, rows: list[dict[str, Any]]) -> Singer:
         len(windows),
         sum(row["seconds"] for row in files),
         min(row["enrolled"] for row in files),
-        "; ".join(sorted({row["consent"] for row in files if row["consent"]})),
+        _consent([row["consent"] for row in files]),
     )
+
+
+def _consent(texts: list[str]) -> str:
+    """Join the consent texts of songs, and say of how many there is none beside others."""
+    told = sorted({text for text in texts if text})
+    missing = texts.count("")
+    return "; ".join([*told, f"none told for {counted(missing, 'song')}"] if told and missing else told)

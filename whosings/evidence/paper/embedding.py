@@ -215,13 +215,10 @@ def _weights(statistics: Sequence[Statistic]) -> list[np.ndarray]:
     tested = np.array([[song in of.songs for of in statistics] for song in songs])
     by_draws = np.unique(tested, axis=0, return_inverse=True)[1].ravel()
     artist = np.unique([artist_of[song] for song in songs], return_inverse=True)[1]
-    generator = np.random.default_rng(SEED)
+    strata = [alike[part] for alike in metrics.strata(by_draws) for part in metrics.strata(artist[alike])]
     weights = np.zeros((ROUNDS, len(songs)))
-    for alike in metrics.strata(by_draws):
-        for part in metrics.strata(artist[alike]):
-            n = len(part)
-            times = generator.multinomial(n - 1, np.full(n, 1 / n), size=ROUNDS)
-            weights[:, alike[part]] = times * n / (n - 1)
+    for drawn, times, scale in metrics.song_draws(strata, ROUNDS, SEED):
+        weights[:, drawn] = scale * times
     place = {song: at for at, song in enumerate(songs)}
     return [weights[:, [place[song] for song in of.songs]] for of in statistics]
 
