@@ -13,8 +13,8 @@ from whosings.collection.splits import Split
 from whosings.errors import WhosingsError
 from whosings.files import write_json
 from whosings.identify.calibration import fit_temperature, window_probabilities
-from whosings.identify.identifier import best_device, settle
-from whosings.identify.ladder import Track2LogProbabilities
+from whosings.identify.identifier import best_device, rows_of_voters, settle
+from whosings.identify.ladder import Track2LogProbabilities, Track2Sung
 from whosings.identify.tracks import TrackLogProbabilities, on_side, trained_on
 from whosings.identify.votes import VOTES
 from whosings.models import ModelCard, load_model
@@ -70,6 +70,7 @@ def join(runs: Sequence[Path], out: Path, store: FeatureStore, *, quiet: bool = 
     each = Track2LogProbabilities(members, store, best_device()).each
     with bar("Hearing validation songs", len(tracks), quiet=quiet) as progress:
         heard = on_side("validation", tracks, split, each, progress.step)
+    heard.rows = rows_of_voters(heard, tracks, Track2Sung(store, card))
     true = {name: card.singers.index(opened.track(name).artist) for name in heard.rows}
     weights = choose_weights(heard.rows, true)
     card = card.model_copy(update={"members": dict(zip(names, weights, strict=True))})
