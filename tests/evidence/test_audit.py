@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+import runpy
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +24,7 @@ from whosings.cli import audit as command
 from whosings.collection.catalogue import open_collection
 from whosings.collection.features import FeatureStore
 from whosings.collection.sound import track_blocks
+from whosings.collection.splits import Split
 from whosings.collection.stems import StemStore
 from whosings.collection.track import Part, SoundFile, Source, Track
 from whosings.errors import WhosingsError
@@ -98,36 +103,43 @@ def of_band(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Audit:
     return heard(Listener(BANDS), tones, tmp_path_factory.mktemp("band"))
 
 
+def values(shares: dict[str, Any]) -> dict[str, float]:
+    return {name: figure["value"] for name, figure in shares.items()}
+
+
 @pytest.mark.parametrize("level", ["window", "song"])
 def test_a_model_that_hears_only_the_voice(of_voice: Audit, level: str) -> None:
     found = of_voice.figures
-    reliance = {who: figure["value"] for who, figure in found["voice_reliance"][level].items()}
-    assert reliance == {"voice": 1, "band": 0, "others": 0, "voice_less_band": 1}
+    assert values(found["crossed"][level]) == {"voice": 1, "band": 0, "others": 0, "voice_less_band": 1}
+    reliance = {"band_swapped_stay": 1, "voice_swapped_change": 1, "voice_less_band": 1}
+    assert values(found["voice_reliance"][level]) == reliance
     accuracy = {sound: scored[level]["accuracy"] for sound, scored in found["accuracy"].items()}
     assert accuracy == {"mix": 1, "voice": 1, "band": 0.25, "band_swapped": 1}  # silence goes to the first
-    assert found["band_swapped"][level]["stay"]["value"] == 1
-    assert found["band_swapped"][level]["changed_to_band"] is None
-    assert found["voice_swapped"][level]["change"]["value"] == 1
-    assert found["voice_swapped"][level]["changed_to_voice"]["value"] == 1
+    assert found["changed_to_new"]["band_swapped"][level] is None
+    assert found["changed_to_new"]["voice_swapped"][level]["value"] == 1
     assert found["lost_by_swap"][level]["value"] == 0
-    assert of_voice.verdict[0].startswith("In 8 of 8 swapped songs this model follows the voice; in none")
-    assert "right singer in 8 of 8" in of_voice.verdict[1]
-    assert "by the voice more often" in of_voice.verdict[2]
+    assert of_voice.verdict[0].startswith("Of 100 answers, 100 stay when the band is swapped")
+    assert of_voice.verdict[0].endswith("and 100 change when the voice is.")
+    assert "the voice more than to the band" in of_voice.verdict[2]
+    assert of_voice.verdict[3].endswith("the voice wins.")
+    assert "100 of 100 answers are right" in of_voice.verdict[1]
+    assert of_voice.verdict[1].endswith("band 100 (difference +0 to +0).")
 
 
 @pytest.mark.parametrize("level", ["window", "song"])
 def test_a_model_that_hears_only_the_band(of_band: Audit, level: str) -> None:
     found = of_band.figures
-    reliance = {who: figure["value"] for who, figure in found["voice_reliance"][level].items()}
-    assert reliance == {"voice": 0, "band": 1, "others": 0, "voice_less_band": -1}
+    assert values(found["crossed"][level]) == {"voice": 0, "band": 1, "others": 0, "voice_less_band": -1}
+    reliance = {"band_swapped_stay": 0, "voice_swapped_change": 0, "voice_less_band": -1}
+    assert values(found["voice_reliance"][level]) == reliance
     accuracy = {sound: scored[level]["accuracy"] for sound, scored in found["accuracy"].items()}
     assert accuracy == {"mix": 1, "voice": 0.25, "band": 1, "band_swapped": 0}
-    assert found["band_swapped"][level]["stay"]["value"] == 0
-    assert found["band_swapped"][level]["changed_to_band"]["value"] == 1
-    assert found["voice_swapped"][level]["change"]["value"] == 0
+    assert found["changed_to_new"]["band_swapped"][level]["value"] == 1
+    assert found["changed_to_new"]["voice_swapped"][level] is None
     assert found["lost_by_swap"][level]["value"] == 1
-    assert "by the band more often" in of_band.verdict[2]
-    assert "the bands give singers away" in of_band.verdict[3]
+    assert "the band more than to the voice: a new band changes 100 of 100" in of_band.verdict[2]
+    assert of_band.verdict[3].endswith("the band wins.")
+    assert "bands give their singers away" in of_band.verdict[4]
 
 
 def test_counts_chance_and_singers(of_voice: Audit) -> None:
@@ -136,7 +148,7 @@ def test_counts_chance_and_singers(of_voice: Audit) -> None:
     assert found["chance"]["song"] == {"largest_share": 0.25, "one_in_singers": 0.25}
     assert [row["singer"] for row in found["by_singer"]] == list(SINGERS)
     for row in found["by_singer"]:
-        assert row["songs"] == 2 and row["swapped_to_voice"] == {
+        assert row["songs"] == 2 and row["band_swapped"] == {
             "value": 1.0,
             "interval": [1.0, 1.0],
             "n": 2 * SECONDS,
@@ -173,7 +185,7 @@ def test_the_same_seed_gives_the_same_files(tones: Path, of_voice: Audit, tmp_pa
     assert again.numbers.read_bytes() == of_voice.numbers.read_bytes()
     page = again.page.read_text(encoding="utf-8")
     assert page == of_voice.page.read_text(encoding="utf-8")
-    assert again.verdict[0] in page and "http" not in page.replace("http-equiv", "")
+    assert again.verdict[0] in html.unescape(page) and "http" not in page.replace("http-equiv", "")
     assert json.loads(again.numbers.read_text())["verdict"] == again.verdict
 
 
@@ -188,6 +200,18 @@ def test_each_song_meets_another_singer_and_each_band_is_used_once() -> None:
         assert len({partners[track.id].artist for track in tracks if track.artist == singer}) > 1
     assert deal(tracks, seed=3) == partners
     assert deal(tracks, seed=4) != partners
+
+
+def test_recordings_of_one_work_do_not_meet() -> None:
+    tracks = imagined({"a": 1, "b": 1, "c": 1, "d": 1}, songs=2).tracks
+    works = {track.id: f"{track.artist in 'ab'}" for track in tracks}
+    for seed in range(5):
+        partners = deal(tracks, seed, [{}, works])
+        assert all(works[partners[track.id].id] != works[track.id] for track in tracks)
+    unaware = [(track, deal(tracks, seed)[track.id]) for track in tracks for seed in range(5)]
+    assert any(works[track.id] == works[partner.id] for track, partner in unaware)
+    everywhere = dict.fromkeys(works, "the same")
+    assert len(deal(tracks, 0, [everywhere])) == len(tracks)  # nothing else to swap with
 
 
 def test_one_singer_has_nobody_to_swap_with() -> None:
@@ -311,7 +335,7 @@ def test_a_model_made_outside_on_the_command_line(
     for named in ("outside_model.py:Model", "outside_model:ready"):
         status, said, _ = command_line("--model", named, tones, "--out", tmp_path / "out")
         assert status == 0
-        assert "somebody else" in said
+        assert "neither wins" in said
         assert json.loads((tmp_path / "out" / "audit.json").read_text())["model"] == named
     for named, reason in (
         ("outside_model:unfinished", "cannot be loaded"),
@@ -323,6 +347,30 @@ def test_a_model_made_outside_on_the_command_line(
             load_outside(named)
     assert isinstance(command_line(tones)[2], WhosingsError)
     assert isinstance(command_line("--model", "outside_model:ready", tones, tones)[2], WhosingsError)
+
+
+def test_the_documented_model_runs_as_it_stands(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    model, in_python = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WHOSINGS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mfcc_model.py").write_text(model)
+    (tmp_path / "songs").symlink_to(tones)
+    ids = [track.id for track in open_collection(tones).tracks]
+    one, two = ([name for name in ids if name.endswith(f"_{song}")] for song in (1, 2))
+    Split("kuo", 0, 0, SINGERS, tuple(one), (), tuple(two)).save(tmp_path / "split.json")
+    words = re.search(r"audit (--model mfcc_model.*?) --out audit$", page, re.MULTILINE)
+    assert words is not None
+    status, said, _ = command_line(*words[1].split(), "--out", "audit")
+    assert status == 0 and "Of 100 answers, 100 stay" not in said
+    found = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert found["songs"] == len(two) and found["accuracy"]["mix"]["song"]["accuracy"] == 1
+    (tmp_path / "in_python.py").write_text(in_python)
+    runpy.run_path("in_python.py")
+    assert found["verdict"][0] in capsys.readouterr().out
 
 
 class Quarter:
@@ -366,11 +414,12 @@ def test_a_saved_model_is_audited_on_its_test_songs(trained: Path) -> None:
     for name in ("heat", "even", "energy"):
         assert heat[f"{name}_on_voice"]["value"] == 0  # a quarter is nowhere the louder
         assert 0.2 < heat[f"{name}_on_band"]["value"] <= 1
+        assert heat["heat_less_even_on_voice"]["value"] == 0
     assert result.page == trained / "run" / "audit" / "audit.html"
     page = " ".join(result.page.read_text(encoding="utf-8").split())
     assert "3 of 3 songs came without stems" in page
     assert "no reliable sign" in page
-    for name in ("parts", "crossed", "noise"):
+    for name in ("swaps", "crossed", "parts", "noise"):
         assert (result.page.parent / f"{name}.png").is_file()
 
 

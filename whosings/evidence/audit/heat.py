@@ -46,7 +46,7 @@ def heat_shares(model: SavedModel, song: Stems) -> HeatShares | None:
     network = model.explained
     if network is None:
         return None
-    with model.heard(song.mix) as (windows, _):
+    with model.windows(song.mix) as windows:
         front_end = windows.features.front_end
         mix, voice, band = (logmel.log_mel(sound, front_end) for sound in (song.mix, song.voice, song.band))
         audible = mix > mix.max() - TOP_DB

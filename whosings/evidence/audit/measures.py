@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -88,8 +89,11 @@ def figures(songs: Songs, singers: Sequence[str], bands: Sequence[NoiseBand]) ->
         },
         "lost_by_swap": {level: _less(songs, singers, BAND_SWAPPED, level) for level in LEVELS},
         "voice_reliance": {level: _reliance(songs, level) for level in LEVELS},
-        "band_swapped": {level: _band_swapped(songs, level) for level in LEVELS},
-        "voice_swapped": {level: _voice_swapped(songs, level) for level in LEVELS},
+        "crossed": {level: _crossed(songs, level) for level in LEVELS},
+        "changed_to_new": {
+            sound: {level: _changed_to(songs, sound, level) for level in LEVELS}
+            for sound in (BAND_SWAPPED, VOICE_SWAPPED)
+        },
         "noise": [_noise(songs, singers, band) for band in bands],
         "by_singer": [_of_singer(songs, name) for name in dict.fromkeys(song.singer for song in songs)],
         "bootstrap": {"over": "songs", "level": LEVEL, "rounds": ROUNDS, "seed": SEED},
@@ -103,6 +107,9 @@ def heat_figures(songs: Songs) -> Figure | None:
         return None
     names = [singer for _, singer in heard]
     shares = {name: mean([getattr(heat, name) for heat, _ in heard], names) for name in HeatShares._fields}
+    shares["heat_less_even_on_voice"] = mean(
+        [heat.heat_on_voice - heat.even_on_voice for heat, _ in heard], names
+    )
     silent = sum(int(np.isnan(heat.heat_on_voice).sum()) for heat, _ in heard)
     return {**shares, "silent_windows": silent}
 
@@ -150,7 +157,32 @@ def _less(songs: Songs, singers: Sequence[str], sound: str, level: str) -> Figur
     }
 
 
+def _differ(song: SongAnswers, sound: str, level: str) -> np.ndarray:
+    """Say which answers are others than those to the song as it is: bool (answers,)."""
+    differ: np.ndarray = song.at(level, sound) != song.at(level, MIX)
+    return differ
+
+
 def _reliance(songs: Songs, level: str) -> Figure:
+    """
+    Say how many answers stay when the band is swapped, and how many change when the voice is.
+
+    `voice_less_band` is how many more change with the voice than with the band, from -1 to 1: doubt, which
+    changes answers whatever is swapped, is in both.
+    """
+
+    def more(song: SongAnswers) -> np.ndarray:
+        by_voice, by_band = (_differ(song, sound, level) for sound in (VOICE_SWAPPED, BAND_SWAPPED))
+        return by_voice.astype(float) - by_band
+
+    return {
+        "band_swapped_stay": _share(songs, lambda song: ~_differ(song, BAND_SWAPPED, level)),
+        "voice_swapped_change": _share(songs, lambda song: _differ(song, VOICE_SWAPPED, level)),
+        "voice_less_band": _share(songs, more),
+    }
+
+
+def _crossed(songs: Songs, level: str) -> Figure:
     """Say whom the model names where one singer's voice lies over another one's band."""
 
     def named(song: SongAnswers, who: str) -> np.ndarray:
@@ -167,34 +199,11 @@ def _reliance(songs: Songs, level: str) -> Figure:
     }
 
 
-def _band_swapped(songs: Songs, level: str) -> Figure:
-    """Say how many answers stay when the band is swapped, and of the others how many go to its singer."""
-
-    def changes(song: SongAnswers) -> np.ndarray:
-        differ: np.ndarray = song.at(level, BAND_SWAPPED) != song.at(level, MIX)
-        return differ
-
-    return {
-        "stay": _share(songs, lambda song: ~changes(song)),
-        "changed_to_band": _share(
-            songs, lambda song: _given(song.at(level, BAND_SWAPPED) == song.other, changes(song))
-        ),
-    }
-
-
-def _voice_swapped(songs: Songs, level: str) -> Figure:
-    """Say how many answers change when the voice is swapped, and of these how many go to the new voice."""
-
-    def changes(song: SongAnswers) -> np.ndarray:
-        differ: np.ndarray = song.at(level, VOICE_SWAPPED) != song.at(level, MIX)
-        return differ
-
-    return {
-        "change": _share(songs, changes),
-        "changed_to_voice": _share(
-            songs, lambda song: _given(song.at(level, VOICE_SWAPPED) == song.other, changes(song))
-        ),
-    }
+def _changed_to(songs: Songs, sound: str, level: str) -> Figure | None:
+    """Say how many of the answers that a swap changes go to the singer of what was swapped in."""
+    return _share(
+        songs, lambda song: _given(song.at(level, sound) == song.other, _differ(song, sound, level))
+    )
 
 
 def _noise(songs: Songs, singers: Sequence[str], band: NoiseBand) -> Figure:
@@ -218,19 +227,21 @@ def _noise(songs: Songs, singers: Sequence[str], band: NoiseBand) -> Figure:
 def _of_singer(songs: Songs, name: str) -> Figure:
     """Give the shares of windows of one singer's songs."""
     own = [song for song in songs if song.singer == name]
-    reliance = _reliance(own, "window")
+    reliance, crossed = _reliance(own, "window"), _crossed(own, "window")
+
+    def right(song: SongAnswers, sound: str) -> np.ndarray:
+        names: np.ndarray = song.windows[sound] == song.singer
+        return names
+
     return {
         "singer": name,
         "songs": len(own),
         "windows": int(sum(len(song.windows[MIX]) for song in own)),
-        **{
-            sound: _share(own, lambda song, sound=sound: song.windows[sound] == song.singer)  # type: ignore[misc]
-            for sound in (MIX, VOICE, BAND)
-        },
-        "swapped_to_voice": reliance["voice"],
-        "swapped_to_band": reliance["band"],
-        "band_swapped_stay": _band_swapped(own, "window")["stay"],
-        "voice_swapped_change": _voice_swapped(own, "window")["change"],
+        **{sound: _share(own, partial(right, sound=sound)) for sound in (MIX, VOICE, BAND, BAND_SWAPPED)},
+        "lost_by_swap": _share(own, lambda song: right(song, MIX).astype(float) - right(song, BAND_SWAPPED)),
+        "swapped_to_band": crossed["band"],
+        "band_swapped_stay": reliance["band_swapped_stay"],
+        "voice_swapped_change": reliance["voice_swapped_change"],
     }
 
 

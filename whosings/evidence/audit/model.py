@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+    from whosings.collection.features import FeatureStore
+    from whosings.collection.track import Track
     from whosings.identify.ladder import Windows
 
 SUM_TOLERANCE = 1e-3  # by which the probabilities of a window may miss 1
@@ -91,26 +93,44 @@ class SavedModel:
 
     def log_probabilities(self, sound: np.ndarray) -> np.ndarray:
         """Give (windows, singers) for a song (samples,) at 16 kHz."""
-        with self.heard(sound) as (_, rows):
-            return rows
+        from whosings.identify.ladder import Track2LogProbabilities
+
+        with _on_disk(sound) as (track, store):
+            return Track2LogProbabilities(self.members, store, self.device)(track)[1]
+
+    def sung(self, sound: np.ndarray) -> np.ndarray:
+        """
+        Give how much of each window of a song (samples,) at 16 kHz is sung: (windows,) from 0 to 1.
+
+        Raises WhosingsError where singing cannot be told here.
+        """
+        from whosings.identify.ladder import Track2Sung, Track2Windows
+
+        with _on_disk(sound) as (track, store):
+            starts = Track2Windows(store, self.members[0].card)(track).start_seconds
+            return Track2Sung(store, self.card)(track, starts)
 
     @contextmanager
-    def heard(self, sound: np.ndarray) -> Iterator[tuple[Windows, np.ndarray]]:
-        """
-        Give the windows of a song (samples,) at 16 kHz and their log-probabilities (windows, singers).
+    def windows(self, sound: np.ndarray) -> Iterator[Windows]:
+        """Give the windows of a song (samples,) at 16 kHz as the model reads them, for the block alone."""
+        from whosings.identify.ladder import Track2Windows
 
-        The ladder climbs from files: they are written for it, and are gone after the block.
-        """
-        import soundfile
+        with _on_disk(sound) as (track, store):
+            yield Track2Windows(store, self.members[0].card)(track)
 
-        from whosings.collection.features import FeatureStore
-        from whosings.identify.ladder import Track2LogProbabilities, lone_track
 
-        with tempfile.TemporaryDirectory(prefix="whosings-audit-") as folder:
-            path = Path(folder) / "sound.wav"
-            soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
-            ask = Track2LogProbabilities(self.members, FeatureStore(Path(folder)), self.device)
-            yield ask(lone_track(path))
+@contextmanager
+def _on_disk(sound: np.ndarray) -> Iterator[tuple[Track, FeatureStore]]:
+    """Write a song (samples,) at 16 kHz for the ladder, which climbs from files; gone after the block."""
+    import soundfile
+
+    from whosings.collection.features import FeatureStore
+    from whosings.identify.ladder import lone_track
+
+    with tempfile.TemporaryDirectory(prefix="whosings-audit-") as folder:
+        path = Path(folder) / "sound.wav"
+        soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
+        yield lone_track(path), FeatureStore(Path(folder))
 
 
 def load_outside(named: str) -> AuditedModel:

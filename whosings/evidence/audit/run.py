@@ -11,6 +11,7 @@ import numpy as np
 
 from whosings.collection.catalogue import Collection, open_collection
 from whosings.collection.features import FeatureStore, default_cache
+from whosings.collection.layouts.manifest import read_labels
 from whosings.collection.noise import LEVEL_DB
 from whosings.collection.splits import WARNINGS, Split
 from whosings.collection.track import SeparatorName, Source, Track
@@ -23,9 +24,10 @@ from whosings.evidence.audit.swaps import NoiseBand, Stems, deal, noise_bands, r
 from whosings.evidence.audit.verdict import verdict
 from whosings.files import write_json
 from whosings.identify.tracks import trained_on
-from whosings.identify.votes import VOTES
+from whosings.identify.votes import VOTES, of_voters
 from whosings.models.store import VoteName
 from whosings.progress import bar
+from whosings.training.memory import keep_freed_memory
 from whosings.training.record import RECORD
 from whosings.wording import counted
 
@@ -71,6 +73,7 @@ def audit_run(
     `out` is by default `run`/audit. On the collection that it was trained on, only the test songs of its
     split (or of `split`) are heard.
     """
+    keep_freed_memory()  # a third quicker: thousands of windows go through the network
     model = SavedModel(run)
     if split is None and (run / RECORD).is_file():
         arguments, own_split = trained_on(run)
@@ -123,9 +126,12 @@ def audit(
     store, failed = store or FeatureStore(default_cache()), dict[str, str]()
     usable, apart = _taken_apart(tracks, separator, mix_db, store, failed, quiet)
     plan = _Plan(model, mix_db, vote, seed, noise_bands())
-    songs = list(_asked(plan, usable, failed, quiet))
+    partners = deal(usable, seed, [read_labels(opened.root, column) for column in ("work", "band")])
+    songs = list(_asked(plan, usable, partners, failed, quiet))
     if not songs:
-        raise WhosingsError(f"{opened.root}: no song could be audited ({_reason(failed)}); give others.")
+        raise WhosingsError(
+            f"{opened.root}: no song could be audited ({_reason(failed)}); put that right, or give others."
+        )
     found = {
         "model": name,
         "collection": opened.root.resolve().name,
@@ -203,10 +209,9 @@ def _reason(failed: dict[str, str]) -> str:
 
 
 def _asked(
-    plan: _Plan, tracks: Sequence[Track], failed: dict[str, str], quiet: bool
+    plan: _Plan, tracks: Sequence[Track], partners: dict[str, Track], failed: dict[str, str], quiet: bool
 ) -> Iterator[SongAnswers]:
     """Ask for every sound of every song; a song that the model cannot answer is noted and passed over."""
-    partners = deal(tracks, plan.seed)
     with bar("Listening", len(tracks), quiet=quiet) as progress:
         for track in tracks:
             try:
@@ -218,16 +223,18 @@ def _asked(
 
 
 def _heard(plan: _Plan, song: Stems, other: Stems) -> SongAnswers:
-    """Ask for every sound of a song."""
+    """Ask for every sound of a song; the windows that vote are those in which the song as it is is sung."""
     singers = np.array(plan.model.singers)
     windows: dict[str, np.ndarray] = {}
     whole = {}
     count = None
+    sung = plan.model.sung(song.mix) if isinstance(plan.model, SavedModel) else None
     for name, sound in sounds(song, other, plan.bands, plan.seed):
         rows = answered(plan.model, sound, count)
         count = len(rows)
         windows[name] = singers[rows.argmax(axis=1)]
-        whole[name] = str(singers[VOTES[plan.vote](rows).argmax()])
+        votes = rows if sung is None else of_voters(rows, sung)
+        whole[name] = str(singers[VOTES[plan.vote](votes).argmax()])
     return SongAnswers(
         track=song.track.id,
         singer=song.track.artist,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
@@ -96,15 +96,22 @@ def _rms(sound: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(sound, dtype=np.float64)))) if len(sound) else 0.0
 
 
-def deal(tracks: Sequence[Track], seed: int = 0) -> dict[str, Track]:
+def deal(
+    tracks: Sequence[Track], seed: int = 0, labels: Sequence[Mapping[str, str]] = ()
+) -> dict[str, Track]:
     """
     Give each track, by its id, one of another singer to swap with.
 
     Partners go round, song by song and then singer by singer, so that nearly every song is dealt once. Songs
-    of one title may share their backing, and meet only where there is nothing else.
+    of one title may share their backing, as may those that one of `labels` (by track id) calls the same, a
+    work or a band; they meet only where there is nothing else.
 
     Raises WhosingsError where there is one singer alone.
     """
+
+    def names(track: Track) -> list[str | None]:
+        return [track.title.casefold(), *(label.get(track.id) for label in labels)]
+
     random = Random(seed)
     order = sorted(tracks, key=lambda track: (random.random(), track.id))
     dealt, met = Counter[str](), Counter[tuple[str, str]]()
@@ -117,7 +124,7 @@ def deal(tracks: Sequence[Track], seed: int = 0) -> dict[str, Track]:
             )
 
         def cost(other: Track, track: Track = track) -> tuple[bool, int, int, float]:
-            alike = other.title.casefold() == track.title.casefold()
+            alike = any(a == b is not None for a, b in zip(names(track), names(other), strict=True))
             return alike, dealt[other.id], met[track.artist, other.artist], random.random()
 
         chosen = min(others, key=cost)
