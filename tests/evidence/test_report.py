@@ -34,6 +34,7 @@ METRICS: dict[str, Any] = {
     "window": SCORES,
     "song": {**SCORES, "n": 2},
     "vote": "mean_log_probability",
+    "voters": "sung windows",
     "split_sha256": "0123456789abcdef",
     "seed": 0,
     "failed": {},
