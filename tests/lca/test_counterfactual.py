@@ -166,6 +166,12 @@ def test_an_absent_branch_is_the_network_on_the_input_without_its_subject() -> N
     assert not list(training.branch.parameters())
 
 
+@pytest.mark.parametrize("kind", ["random", "learned", "absent"])
+def test_the_input_without_its_subject_is_given_where_it_is_heard(kind: BranchKind) -> None:
+    with pytest.raises(ValueError, match="without its subject"):
+        counterfactual(kind)(measures(), None if kind == "absent" else other_measures())
+
+
 def test_both_inputs_are_encoded_in_one_pass() -> None:
     training = counterfactual("absent")
     rows: list[int] = []

@@ -67,9 +67,9 @@ class Counterfactual(nn.Module):
     """
     A network in training with a counterfactual branch at its side.
 
-    The branch is only another attention map: everything after it is shared, and both maps are decoded in one
-    pass, stacked on the batch axis. The network itself never holds the branch, so what is saved of it is
-    the same with and without LCA.
+    The branch is only another attention map (of the kind `absent`, the network's own for another input):
+    everything after it is shared, and both maps are decoded in one pass, stacked on the batch axis. The
+    network itself never holds the branch, so what is saved of it is the same with and without LCA.
 
     Args:
         network: any `AttentionNetwork`.
@@ -102,8 +102,11 @@ class Counterfactual(nn.Module):
         Run both branches on `x` (B, ...).
 
         `absent`, of the shape of `x`, is the same input without its subject, for the kind of that name. Both
-        are encoded in one pass, so that they share their batch statistics.
+        are encoded in one pass, so that they share their batch statistics. Raises ValueError where it is
+        missing, or given to another kind.
         """
+        if (absent is None) == (self.kind == "absent"):
+            raise ValueError("the input without its subject is for the branch 'absent', which needs it")
         if absent is None:
             state = cf_state = self.network.encode(x)
         else:

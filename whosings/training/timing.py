@@ -39,7 +39,8 @@ class TimedStep:
         """Take a step; give its wall time in seconds."""
         started = time.perf_counter()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            total = self.objective(self.x, self.target, self.second_step)["total"]
+            terms = self.objective(self.x, self.target, self.second_step, voice=self.x, band=self.x)
+            total = terms["total"]
         self.optimiser.zero_grad()
         total.backward()
         self.optimiser.step()
