@@ -40,7 +40,7 @@ from whosings.identify.ladder import (
     check_lone,
     lone_track,
 )
-from whosings.identify.votes import voters
+from whosings.identify.votes import of_voters
 from whosings.models import ModelCard, load_model
 
 CAM_BATCH = 8  # windows explained at once; going back holds all activations, and more are no faster
@@ -284,8 +284,7 @@ def _hear(
     """Climb the ladder to an answer, and find the heat of its singer or of `singer`."""
     windows = Track2Windows(store, card)(track)
     rows = Windows2LogProbabilities(network)(windows)
-    votes = voters(Track2Sung(store, card)(track, windows.start_seconds))
-    voting = np.flatnonzero(votes) if votes.any() else np.arange(len(rows))
+    voting = of_voters(np.arange(len(rows)), Track2Sung(store, card)(track, windows.start_seconds))
     answer = LogProbabilities2Answer(card.singers, card.vote, card.calibration)(rows[voting])
     answer = replace(answer, best_window=int(voting[answer.best_window]))
     of = answer.singer if singer is None else singer

@@ -284,9 +284,7 @@ def _save_best(training: Training, network: nn.Module, module: SingerModule, out
         mix_db=training.source.mix_db,
         separator=training.source.separator,
     )
-    branch = {}
-    if objective.counterfactual and objective.counterfactual.kind == "learned":  # others need the band too
-        branch = objective.counterfactual.branch.state_dict()
+    branch = objective.counterfactual.branch.state_dict() if objective.counterfactual else {}
     if branch:
         with replacing(out / BRANCH) as temporary:
             save_file(branch, temporary)
