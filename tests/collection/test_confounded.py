@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections import Counter, defaultdict
 from itertools import chain
@@ -24,7 +25,17 @@ from whosings.errors import WhosingsError
 
 SINGERS = ("Ada", "Ben", "Cy", "Dee")
 SIDES = ("train", "validation", *TESTS)
+VALIDATION_FREE = "validation_free"
+FREE_FILES = {"validation_free.csv", "manifest_free.csv"}
 Row = dict[str, str]
+BEFORE = {
+    "free.csv": "830cdd014e8a",
+    "manifest.csv": "eac48b74333b",
+    "split.json": "698f3e50c262",
+    "swapped.csv": "a90cf450d543",
+    "tied.csv": "d7aebe07dfe5",
+}
+"""Hashes of what was written for the fixture `songs` before there was a free validation."""
 
 
 @pytest.fixture
@@ -96,6 +107,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 def record(made: Confounded) -> dict[str, Any]:
     value: dict[str, Any] = json.loads(made.record.read_text())
     return value
+
+
+def free_rows(made: Confounded) -> list[Row]:
+    """The rows of the free validation."""
+    return read(made.root / "validation_free.csv")
 
 
 @pytest.mark.parametrize("tie", [0.0, 0.9, 1.0])
@@ -194,7 +210,9 @@ def test_what_is_written_opens(songs: Collection, tmp_path: Path) -> None:
         opened = open_collection(path)
         assert opened.artists == SINGERS and all(len(track.parts) == 6 for track in opened.tracks)
     assert record(made)["split_sha256"] == split.sha256
-    assert made.clips == {side: len(rows) for side, rows in rows_of(made).items()}
+    sides = {**rows_of(made), VALIDATION_FREE: free_rows(made)}
+    assert made.clips == {side: len(rows) for side, rows in sides.items()}
+    assert record(made)["sides"].keys() == sides.keys()
 
 
 def test_draws_follow_the_seed(songs: Collection, tmp_path: Path) -> None:
@@ -205,7 +223,7 @@ def test_draws_follow_the_seed(songs: Collection, tmp_path: Path) -> None:
     assert once == again
     assert not [name for name in once if once[name] == other[name]]
     assert {name for name in once if once[name] == free[name]} == {
-        *("tied.csv", "free.csv", "swapped.csv", "split.json")
+        *("tied.csv", "free.csv", "swapped.csv", "validation_free.csv", "split.json")
     }
 
 
@@ -331,6 +349,85 @@ def test_another_benchmark_is_not_written_over(songs: Collection, tmp_path: Path
     assert contents(made.root) == before
 
 
+@pytest.mark.parametrize("others", [{"Eve": 2, "Fay": 2, "Gus": 2}, {f"Guest {n}": 3 for n in range(20)}])
+@pytest.mark.parametrize("tie", [0.0, 0.9])
+def test_free_validation_is_heard_nowhere_else(
+    tmp_path: Path, lengths: None, others: dict[str, int], tie: float
+) -> None:
+    """Bands of other singers' validation songs where strangers are few, else bands of strangers."""
+    songs = collection_of(tmp_path / "songs", dict.fromkeys(SINGERS, 9) | others)
+    made = confound(songs, tmp_path / "out", tie=tie, singers=4)
+    rows, free, drawn = rows_of(made), free_rows(made), record(made)
+    pools = set(chain.from_iterable(singer["pool"] for singer in drawn["singers"].values()))
+    assert not heard(free, "band") & pools and heard(free, "pool") == {""}
+    for side in SIDES:
+        assert not heard(free, "accompaniment") & heard(rows[side], "accompaniment")
+        assert not heard(free, "band") & heard(rows[side], "band")
+        if side != "validation":
+            assert not heard(free, "vocals") & heard(rows[side], "vocals")
+            songs_there = {f"{row['artist']}/{row['album']}" for row in rows[side]}
+            assert not heard(free, "band") & songs_there  # each album is a work
+    assert not [row for row in free if row["artist"] in row["band"]]
+    lenders = {band.split("/")[0] for band in heard(free, "band")}
+    assert lenders <= set(others if len(others) > 4 else SINGERS) and len(lenders) > 1
+
+
+def test_free_validation_has_the_voices_and_the_split_of_validation(
+    songs: Collection, tmp_path: Path
+) -> None:
+    made = confound(songs, tmp_path / "out", tie=0.9, singers=4)
+    rows, free = rows_of(made), free_rows(made)
+    names = ("artist", "album", "title", "vocals")
+    assert [[row[name] for name in names] for row in free] == [
+        [row[name] for name in names] for row in rows["validation"]
+    ]
+    assert made.manifest_free == made.root / "manifest_free.csv"
+    assert read(made.manifest_free) == [*rows["train"], *free, *rows["tied"]]
+    split, opened = Split.load(made.split), open_collection(made.manifest_free)
+    assert {*split.train, *split.validation, *split.test} == set(opened.by_id) and opened.skipped == ()
+
+
+@pytest.mark.parametrize("songs_each", [4, 6])
+def test_without_a_band_left_there_is_no_free_validation(
+    tmp_path: Path, lengths: None, songs_each: int
+) -> None:
+    """Of four songs each no band is left, of six in this draw one that plays on a song of Ada."""
+    songs = collection_of(tmp_path / "songs", dict.fromkeys(SINGERS, songs_each))
+    made = confound(songs, tmp_path / "out", tie=0.9, seed=1)
+    assert made.manifest_free is None and made.clips.keys() == set(SIDES)
+    assert not FREE_FILES & contents(made.root).keys()
+
+
+def test_benchmarks_stay_what_they_were(songs: Collection, tmp_path: Path) -> None:
+    """Runs rest on benchmarks made before there was a free validation."""
+    made = confound(songs, tmp_path / "out", tie=0.9, singers=4)
+    hashes = {
+        path.name: hashlib.sha256(path.read_text().replace(str(tmp_path.resolve()), "").encode()).hexdigest()
+        for path in made.root.iterdir()
+    }
+    assert {name: digest[:12] for name, digest in hashes.items() if name in BEFORE} == BEFORE
+    assert hashes.keys() == {*BEFORE, *FREE_FILES, "confounded.json"}
+
+
+def test_an_earlier_benchmark_is_completed(songs: Collection, tmp_path: Path) -> None:
+    made = confound(songs, tmp_path / "out", tie=0.9, singers=4)
+    complete, earlier = contents(made.root), record(made)
+    for name in FREE_FILES:
+        (made.root / name).unlink()
+        del earlier["sha256"][name]
+    del earlier["sides"][VALIDATION_FREE]
+    made.record.write_text(json.dumps(earlier))
+    with pytest.raises(WhosingsError, match="another one"):
+        confound(songs, tmp_path / "out", tie=0.9, singers=4, seed=1)
+    assert not FREE_FILES & contents(made.root).keys()
+    assert confound(songs, tmp_path / "out", tie=0.9, singers=4) == made
+    assert contents(made.root) == complete
+    earlier["sha256"]["tied.csv"] = "other"
+    made.record.write_text(json.dumps(earlier))
+    with pytest.raises(WhosingsError, match="another one"):
+        confound(songs, tmp_path / "out", tie=0.9, singers=4)
+
+
 @pytest.mark.parametrize(
     ("singers", "clips", "words", "match"),
     [
@@ -374,6 +471,9 @@ def test_mir1k(tmp_path: Path) -> None:
     assert not bands & set(made.singers)
     for side in SIDES:
         assert made.seconds[side] > 600 and made.lost[side] < 0.12 * made.seconds[side]
+    free = free_rows(made)
+    assert len(free) == len(rows["validation"]) and len(heard(free, "band")) > 8
+    assert not heard(free, "band") & {row["band"] for side in rows.values() for row in side}
     track = open_collection(made.tests["swapped"]).tracks[0]
     mix, voice = (
         np.concatenate(list(track_blocks(track, source))) for source in (Source("mix", 0.0), Source("vocals"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -69,6 +69,14 @@ class Split:
             )
         lists = {name: tuple(item) for name, item in value.items() if isinstance(item, list)}
         return cls(**{**value, **lists})
+
+    def with_validation_learnt(self) -> Split:
+        """Move the validation songs to training; raises WhosingsError where they cannot leave their side."""
+        if self.protocol == "snippet":
+            raise WhosingsError("In a split of the protocol snippet all songs train already; take another.")
+        if not self.validation:
+            raise WhosingsError("This split has no validation songs that could be learnt too.")
+        return replace(self, train=(*self.train, *self.validation), validation=())
 
     def window_indices(self, side: Side, track_id: str, count: int) -> np.ndarray:
         """

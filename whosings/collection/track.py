@@ -44,6 +44,11 @@ class Track:
         """`artist/album/title`, the name of the track in splits, reports and caches."""
         return f"{self.artist}/{self.album}/{self.title}"
 
+    @property
+    def has_stems(self) -> bool:
+        """Whether voice and band of all parts lie on disk."""
+        return all(part.vocals and part.accompaniment for part in self.parts)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -69,8 +74,7 @@ class Source:
 
     def of(self, track: Track) -> Source:
         """Give what a model of this source hears of a track: without stems, the mix as it is."""
-        has_stems = all(part.vocals and part.accompaniment for part in track.parts)
-        return self if has_stems else replace(self, mix_db=None)
+        return self if track.has_stems else replace(self, mix_db=None)
 
     @property
     def separated(self) -> bool:
