@@ -28,7 +28,17 @@ ODD = ("[live] <a>", "Bj\u00f6rk :smile:")
 QUICK = ("--recipe", "crnn", "--window", 3, "--epochs", 1, "--set", "batch_size=2", "--set", "precision=32")
 COMMANDS = (
     *(["data", "check"], ["data", "split"], ["data", "confound"], ["data", "render"], ["data", "labels"]),
-    *(["train"], ["search"], ["evaluate"], ["join"], ["identify"], ["explain"], ["audit"], ["reproduce"]),
+    *(
+        ["train"],
+        ["search"],
+        ["evaluate"],
+        ["join"],
+        ["refit"],
+        ["identify"],
+        ["explain"],
+        ["audit"],
+        ["reproduce"],
+    ),
     *(["voices", "add"], ["voices", "list"], ["voices", "remove"], ["voices", "find"], ["voices", "search"]),
     *(["data"], ["voices"]),
     *(["models"], ["demo"], []),

@@ -214,9 +214,8 @@ def test_voiceprints_are_kept_where_all_but_the_head_is_frozen(data: Data) -> No
     assert learner.recipe.frozen == ()
 
 
-@pytest.mark.parametrize("overrides", [("frozen=[norm]",), ("remix_db=[0, 9]",)])
-def test_what_changes_every_epoch_is_not_kept(data: Data, overrides: tuple[str, ...]) -> None:
-    learner = cached(data, "voiceprint_pooling", *overrides)
+def test_what_learns_is_not_kept(data: Data) -> None:
+    learner = cached(data, "voiceprint_pooling", "frozen=[norm]")
     assert isinstance(learner.network, Voiceprint)
     assert isinstance(learner.datasets["train"], WindowDataset)
 

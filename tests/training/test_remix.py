@@ -17,10 +17,22 @@ from whosings.collection.splits import make_split
 from whosings.collection.track import Source
 from whosings.errors import WhosingsError
 from whosings.lca import Branches, Counterfactual
+from whosings.models import create
+from whosings.training.frozen import behind_frozen
 from whosings.training.recipe import load_recipe
 from whosings.training.record import BRANCH
 from whosings.training.run import train
-from whosings.training.windows import ApartWindows, EpochSampler, RemixedWindows, _add_powers
+from whosings.training.sides import windows_of
+from whosings.training.windows import (
+    ApartWindows,
+    EpochSampler,
+    FixedRemixes,
+    JoinedWindows,
+    RemixedWindows,
+    WindowDataset,
+    _add_powers,
+    balance,
+)
 
 TWO_EQUAL_POWERS = 10 * np.log10(2)  # dB
 
@@ -178,3 +190,91 @@ def test_a_stem_alone_is_not_remixed(stems: Collection, store: FeatureStore, tmp
     with pytest.raises(WhosingsError, match="voices over bands, but the vocals alone"):
         train(replace(mix, source=Source("vocals")), tmp_path / "run", store, quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def joined(collection: Collection, store: FeatureStore, source: Source, *overrides: str) -> JoinedWindows:
+    training = replace(training_of(collection, "voiceprint_remixed", *overrides), source=source)
+    windows = windows_of(training, "train", training.tracks("train"), store)
+    assert isinstance(windows, JoinedWindows)
+    return windows
+
+
+def test_songs_are_learnt_with_their_remixes_and_voices(stems: Collection, store: FeatureStore) -> None:
+    windows = joined(stems, store, Source())
+    songs_, remixes, voices = windows.datasets
+    assert isinstance(remixes, FixedRemixes) and not isinstance(songs_, RemixedWindows)
+    assert len(remixes) == 2 * len(songs_) and len(voices) == len(songs_)
+    assert voices.source == Source("vocals")
+    for number, (x, singer) in enumerate(windows[index] for index in range(len(windows))):
+        assert singer == songs_[number % len(songs_)].singer == windows.singers[number]
+        assert x.shape == (80, 300)
+    first, second = (windows[len(songs_) * draw].x for draw in (1, 2))
+    assert (first - second).abs().max() > 1  # two draws of one window
+
+
+def test_remixes_are_the_same_in_every_epoch(stems: Collection, store: FeatureStore) -> None:
+    windows = joined(stems, store, Source())
+    for index in range(len(windows)):
+        assert windows[index + 3 * len(windows)].x.equal(windows[index].x)
+
+
+def test_windows_joined_are_told_by_track(stems: Collection, store: FeatureStore) -> None:
+    windows = joined(stems, store, Source())
+    lists = windows.by_track()
+    assert sorted(index for indices in lists for index in indices) == list(range(len(windows)))
+    assert len(lists) == 3 * len(windows.datasets[0].by_track())
+    for indices in lists:
+        assert len({windows.singers[index] for index in indices}) == 1
+
+
+def test_beside_separated_vocals_clean_voices_are_learnt_where_there_are_stems(
+    stems: Collection, store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stemless, separated = songs(tmp_path), Source("vocals", None, "spleeter")
+    features = FeatureStore.features
+    monkeypatch.setattr(
+        FeatureStore, "features", lambda self, track, source, *more: features(self, track, Source(), *more)
+    )
+    for collection, there in ((stems, True), (stemless, False)):
+        training = replace(training_of(collection, "voiceprint_voices"), source=separated)
+        windows = windows_of(training, "train", training.tracks("train"), store)
+        assert isinstance(windows, JoinedWindows)
+        vocals, voices = windows.datasets
+        assert (vocals.source, voices.source) == (separated, Source("vocals"))
+        assert len(voices) == there * len(vocals)
+        validation = windows_of(training, "validation", training.tracks("validation"), store)
+        assert isinstance(validation, WindowDataset) and validation.source == separated
+
+
+def test_windows_joined_are_balanced_over_all_lists(stems: Collection, store: FeatureStore) -> None:
+    windows = joined(stems, store, Source())
+    torch.testing.assert_close(balance(windows, 2), torch.ones(2))
+
+
+def test_fixed_remixes_are_encoded_once_and_fresh_ones_are_not(
+    stems: Collection, store: FeatureStore
+) -> None:
+    recipe = load_recipe("voiceprint_remixed", ["pretrained=false"])
+    fixed, fresh = joined(stems, store, Source()), remixed(stems, store, 0.0)
+    for windows, kept in ((fixed, True), (fresh, False)):
+        learner = behind_frozen(
+            create("voiceprint", 2), recipe, {"train": windows}, store.root, bf16=False, quiet=True
+        )
+        assert (learner.datasets["train"] is not windows) is kept
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (["remixes=1"], "remixes needs remix_db"),
+        (
+            ["remixes=1", "remix_db=[0, 9]", "piece_seconds=3"],
+            "remixes cannot be combined with piece_seconds",
+        ),
+        (["voices=true", "counterfactual.branch=absent"], "voices cannot be combined with"),
+        (["voices=true", "remix_db=[0, 9]"], "voices beside remixes needs remixes"),
+    ],
+)
+def test_what_cannot_be_learnt_together_is_one_sentence(overrides: list[str], reason: str) -> None:
+    with pytest.raises(WhosingsError, match=reason):
+        load_recipe("crnn_fgnl", overrides)

@@ -8,7 +8,7 @@ from whosings.cli.app import app, main
 __all__ = ["app", "main"]
 
 for _command in (  # in the order of --help
-    *(learn.train, learn.search, learn.evaluate, learn.join),
+    *(learn.train, learn.search, learn.evaluate, learn.join, learn.refit),
     *(answer.identify, answer.explain, audit.audit),
     *(paper.reproduce, paper.models, paper.demo),
 ):

@@ -1,4 +1,4 @@
-"""Commands that train and score: `train`, `search`, `evaluate`, `join`."""
+"""Commands that train and score: `train`, `search`, `evaluate`, `join`, `refit`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from whosings.cli.options import (
     end,
     separator_for,
 )
+from whosings.errors import WhosingsError
 from whosings.wording import counted
 
 if TYPE_CHECKING:
@@ -142,6 +143,25 @@ def join(
     end(result.failed)
 
 
+def refit(
+    run: RunPath,
+    out: Annotated[Path, typer.Option(help="The run folder of the model refit; an interrupted one goes on.")],
+) -> None:
+    """Train a model once more, its validation songs learnt too; what they chose stays as it is."""
+    from whosings.collection.features import FeatureStore, default_cache
+    from whosings.collection.splits import Split
+    from whosings.training.record import SPLIT
+    from whosings.training.refit import refit as refit_run  # imports Lightning, which takes seconds
+
+    result = refit_run(run, out, FeatureStore(default_cache()))
+    before, after = (len(Split.load(folder / SPLIT).train) for folder in (run, out))
+    show.sentence(
+        f"{out}: learnt {counted(after, 'song')} in place of {before}; vote, confidence and thresholds are "
+        f"those that validation songs set for {run}."
+    )
+    end(result.failed)
+
+
 def _training(
     collection: Path,
     recipe: str,
@@ -164,6 +184,11 @@ def _training(
     chosen = load_recipe(recipe, [*(overrides or []), *([f"epochs={epochs}"] if epochs else [])])
     opened = open_collection(collection)
     drawn = Split.load(split) if split else make_split(opened, "kuo", seed)
+    if not drawn.validation:
+        raise WhosingsError(
+            f"{split}: this split has no validation songs, which choose the best epoch and the vote; give "
+            "one that has, and learn them too by `whosings refit` in the end."
+        )
     show.split(drawn)
     sound = Source(source.value, mix_db, separator_for(separator, source))
     return Training(opened, drawn, chosen, window, sound, seed)

@@ -28,7 +28,7 @@ from whosings.files import replacing
 from whosings.progress import Bar, bar
 from whosings.training.objective import part_of
 from whosings.training.recipe import Recipe
-from whosings.training.windows import Example, WindowDataset
+from whosings.training.windows import ApartWindows, Example, Windows
 
 FORMAT = 1  # of the files; a new number makes all of them anew
 FOLDER = "encoded"
@@ -48,7 +48,7 @@ class Learner:
 def behind_frozen(
     network: nn.Module,
     recipe: Recipe,
-    datasets: Mapping[Side, WindowDataset],
+    datasets: Mapping[Side, Windows],
     cache: Path,
     *,
     bf16: bool,
@@ -57,15 +57,17 @@ def behind_frozen(
     """
     Give the rest of a network behind its frozen parts, with windows as these leave them, computed where new.
 
-    The rest shares its parameters with `network`. Where nothing lies before what learns, or training hears
-    stems (as a rule laid together anew in each epoch), all stays as it is. No random number is drawn. Raises
-    WhosingsError where the network lacks a part that the recipe names, or the cache cannot be written.
+    The rest shares its parameters with `network`. Where nothing lies before what learns, or training windows
+    come with their stems (as a rule laid together anew in each epoch), all stays as it is. No random number
+    is drawn. Raises WhosingsError where the network lacks a part that the recipe names, or the cache cannot
+    be written.
     """
     for name in (*recipe.frozen, *recipe.learning_rates):
         part_of(network, name)
     exchange = recipe.counterfactual.branch != "none"
     split = None
-    if not recipe.hears_stems and hasattr(network, "split_after"):
+    anew = any(isinstance(windows, ApartWindows) for windows in datasets.values())
+    if not anew and hasattr(network, "split_after"):
         split = network.split_after(recipe.frozen, exchange=exchange)  # type: ignore[operator]
     if split is None:
         return Learner(network, recipe, datasets)
@@ -115,26 +117,27 @@ class _Encoder:
     folder: Path
     key: bytes
 
-    def __call__(self, windows: WindowDataset, progress: Bar) -> EncodedWindows:
+    def __call__(self, windows: Windows, progress: Bar) -> EncodedWindows:
         places, left = dict[int, tuple[Path, int, int]](), len(windows)
+        singers = windows.singers
         for indices in windows.by_track():
             path = self._path(windows, indices)
             if not path.is_file():
                 self._write(path, windows, indices, left)
             for row, index in enumerate(indices):
-                places[index] = path, row, windows.singer(index)
+                places[index] = path, row, singers[index]
                 progress.step()
             left -= len(indices)
         return EncodedWindows([places[index] for index in range(len(windows))])
 
-    def _path(self, windows: WindowDataset, indices: Sequence[int]) -> Path:
+    def _path(self, windows: Windows, indices: Sequence[int]) -> Path:
         digest = hashlib.sha256(self.key)
         for index in indices:
             digest.update(windows[index].x.numpy().data)
         name = digest.hexdigest()
         return self.folder / name[:2] / f"{name}.npy"
 
-    def _write(self, path: Path, windows: WindowDataset, indices: Sequence[int], left: int) -> None:
+    def _write(self, path: Path, windows: Windows, indices: Sequence[int], left: int) -> None:
         """Encode the windows of a track; `left` more in all must find room on the disk."""
         try:
             with replacing(path) as temporary, temporary.open("wb") as file:

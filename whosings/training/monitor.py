@@ -28,12 +28,12 @@ class Monitor(L.Callback):
         self._bar.step()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Print the terms of the epoch and its validation score."""
+        """Print the terms of the epoch and its validation score, where there is one."""
         figures = trainer.callback_metrics
         losses = {name[6:]: float(value) for name, value in figures.items() if name.startswith("train/")}
         terms = [f"{name} {losses[name]:.3f}" for name in sorted(losses, key="total".__ne__)]
-        score = float(figures[BEST_BY])
-        self._bar.write(f"epoch {trainer.current_epoch}: validation F1 {score:.3f}; {', '.join(terms)}")
+        score = f"validation F1 {float(figures[BEST_BY]):.3f}; " if BEST_BY in figures else ""
+        self._bar.write(f"epoch {trainer.current_epoch}: {score}{', '.join(terms)}")
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Close the bar."""

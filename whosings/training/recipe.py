@@ -80,6 +80,11 @@ class Recipe(_Strict):
     remix_db: tuple[float, float] | None = None
     """Lowest and highest level in dB of the voice over the band of another song, drawn anew for each training
     window; None: songs as they are. Needs stems."""
+    remixes: int = Field(default=0, ge=0)
+    """how many of each training window are drawn once and learnt beside it, none anew; needs `remix_db`"""
+    voices: bool = False
+    """The voice alone of each training window is learnt beside it: its stem, or of a mix what the separator
+    takes out."""
     piece_seconds: float | None = Field(default=None, gt=0)
     """Learn from sung pieces of this length, drawn anew at random, all singers alike often, in place of the
     windows one after the other; an epoch has as many. Needs `remix_db`."""
@@ -98,9 +103,14 @@ class Recipe(_Strict):
     counterfactual: CounterfactualRecipe = CounterfactualRecipe()
 
     @property
-    def hears_stems(self) -> bool:
-        """Whether training needs voice and band of each song apart."""
+    def hears_bands(self) -> bool:
+        """Whether training hears bands apart from their voices."""
         return self.remix_db is not None or self.counterfactual.branch == "absent"
+
+    @property
+    def hears_stems(self) -> bool:
+        """Whether training hears voices or bands apart from each other."""
+        return self.hears_bands or self.voices
 
     @field_validator("remix_db")
     @classmethod
@@ -113,6 +123,13 @@ class Recipe(_Strict):
     def _what_belongs_together(self) -> Recipe:
         if self.piece_seconds is not None and self.remix_db is None:
             raise ValueError("piece_seconds needs remix_db, such as [0, 9]")
+        if self.remixes and self.remix_db is None:
+            raise ValueError("remixes needs remix_db, such as [0, 9]")
+        if (self.remixes or self.voices) and (self.piece_seconds or self.counterfactual.branch == "absent"):
+            given = "remixes" if self.remixes else "voices"
+            raise ValueError(f"{given} cannot be combined with piece_seconds or the branch absent")
+        if self.voices and self.remix_db is not None and not self.remixes:
+            raise ValueError("voices beside remixes needs remixes, such as 1")
         if self.distil and not (self.pretrained and self.piece_seconds is not None):
             raise ValueError("distil needs pretrained and piece_seconds")
         if self.balanced and self.piece_seconds is not None:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
-from whosings.collection.catalogue import Collection
+from whosings.collection.catalogue import Collection, open_collection
 from whosings.collection.splits import Side, Split
-from whosings.collection.track import Source, Track
+from whosings.collection.track import SeparatorName, Source, Track
 from whosings.collection.windows import Hearing
 from whosings.errors import WhosingsError
 from whosings.files import read_json, write_json
@@ -64,6 +65,11 @@ class Training:
         """What the system hears of a song."""
         return find_system(self.recipe.system).hearing
 
+    @property
+    def is_refit(self) -> bool:
+        """Whether the validation songs are learnt too: the last epoch is kept, as none can be chosen."""
+        return not self.split.validation
+
     def tracks(self, side: Side) -> list[Track]:
         """Give the tracks of a side; raises WhosingsError where the collection has lost one."""
         by_id = self.collection.by_id
@@ -75,6 +81,26 @@ class Training:
                 f"are not in this collection ({missing[0]}); give the one that the split was made from."
             )
         return [by_id[name] for name in names]
+
+
+def training_of(record: dict[str, Any], split: Split) -> Training:
+    """
+    Put together what a record says was trained on `split`.
+
+    Raises WhosingsError where its collection cannot be opened, or its recipe is no longer one.
+    """
+    arguments = record["arguments"]
+    try:
+        recipe = Recipe.model_validate(arguments["recipe"])
+        separator: SeparatorName = arguments["separator"] or "stems"
+        source = Source(arguments["source"], arguments["mix_db"], separator)
+        seconds, seed = arguments["window_seconds"], arguments["seed"]
+        collection = Path(arguments["collection"])
+    except (KeyError, ValidationError):
+        raise WhosingsError(
+            "This run was trained by a recipe that is no longer understood; train it again."
+        ) from None
+    return Training(open_collection(collection), split, recipe, seconds, source, seed)
 
 
 def read_record(run: Path) -> dict[str, Any]:

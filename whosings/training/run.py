@@ -24,12 +24,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Side
-from whosings.collection.track import Track
 from whosings.errors import WhosingsError
 from whosings.files import replacing, write_json
 from whosings.models import ModelCard, count_parameters, create, find_system, save_model
 from whosings.models.precision import multiplies_bfloat16
-from whosings.progress import bar
 from whosings.training.curves import learning_curves
 from whosings.training.frozen import behind_frozen
 from whosings.training.history import History
@@ -47,14 +45,12 @@ from whosings.training.record import (
     begin_record,
     earlier_record,
 )
-from whosings.training.windows import (
-    ApartWindows,
-    Example,
-    RemixedPieces,
-    RemixedWindows,
-    WindowDataset,
-    loader,
-)
+from whosings.training.sides import readable_sides, windows_of
+from whosings.training.windows import Example, Windows, balance, loader
+
+# Checkpoints
+BEST = "best"
+LAST = "last"
 
 
 @dataclass(frozen=True)
@@ -71,24 +67,25 @@ def train(
     """
     Train, keeping a checkpoint an epoch; called again on the same folder it goes on, or finds all done.
 
+    The best epoch on validation songs is kept; where the split has none of them (`refit`), the last.
     Raises WhosingsError where `out` holds another run, or nothing can be trained on.
     """
     record = earlier_record(training, out)
     if record and record["complete"]:
         return TrainingResult(out, record["failed"])
-    if training.recipe.hears_stems and training.source.name != "mix":
+    if training.recipe.hears_bands and training.source.name != "mix":
         raise WhosingsError(
             f"{out}: this recipe hears voices over bands, but the {training.source.name} alone are to be "
             "heard; train on the mix, or set remix_db=null and a branch that does not hear the band."
         )
     sides, failed = readable_sides(training, store, workers=workers, quiet=quiet)
-    datasets = {side: _dataset(training, side, tracks, store) for side, tracks in sides.items()}
+    datasets = {side: windows_of(training, side, tracks, store) for side, tracks in sides.items()}
     record = record or begin_record(training, out)
     torch.manual_seed(training.seed)
     network = new_network(training.recipe, len(training.split.singers))
     module, best, history = _fit(training, network, datasets, out, store.root, quiet)
     _save_best(training, network, module, out)
-    _draw_curves(training.recipe, history, best, out)
+    _draw_curves(training, history, best, out)
     chosen = history.rows[best]
     record |= {
         "complete": True,
@@ -96,52 +93,12 @@ def train(
         "windows": {side: len(dataset) for side, dataset in datasets.items()},
         "parameters": count_parameters(network),
         "best_epoch": best,
-        "best_by": f"highest {BEST_BY}, the earliest of equals",
+        "best_by": "the last" if training.is_refit else f"highest {BEST_BY}, the earliest of equals",
         "best": {name: value for name, value in chosen.items() if name.startswith("validation/")},
         "seconds": round(sum(row["seconds"] for row in history.rows), 1),
     }
     write_json(out / RECORD, record)
     return TrainingResult(out, failed)
-
-
-def readable_sides(
-    training: Training, store: FeatureStore, *, workers: int = 2, quiet: bool = False
-) -> tuple[dict[Side, list[Track]], dict[str, str]]:
-    """
-    Give the training and validation tracks that can be read, and the reason for each other one.
-
-    Features are made on the way, which takes long where mixes have to be separated first. Raises
-    WhosingsError where a side has no track left.
-    """
-    wanted: dict[Side, list[Track]] = {side: training.tracks(side) for side in ("train", "validation")}
-    tracks = list({track.id: track for side in wanted.values() for track in side}.values())
-    with bar("Reading songs", len(tracks), quiet=quiet) as progress:
-        failed = store.prepare(tracks, training.source, workers, progress.step, training.hearing)
-    sides = {side: [track for track in tracks if track.id not in failed] for side, tracks in wanted.items()}
-    for side, kept in sides.items():
-        if not kept:
-            reason = next(iter(failed.values()), "the split names none")
-            raise WhosingsError(f"{training.collection.root}: no {side} track can be used ({reason})")
-    return sides, {name: str(error) for name, error in failed.items()}
-
-
-def _dataset(training: Training, side: Side, tracks: list[Track], store: FeatureStore) -> WindowDataset:
-    """Give the windows of a side; only training windows of the mix are ever remixed or taken apart."""
-    source, seconds = training.source, training.window_seconds
-    common = (tracks, side, training.split, store, source, seconds, training.hearing)
-    levels = training.recipe.remix_db
-    piece = training.recipe.piece_seconds
-    if side != "train" or not training.recipe.hears_stems:
-        windows = WindowDataset(*common)
-    elif levels is None:
-        windows = ApartWindows(*common)
-    elif piece is None:
-        windows = RemixedWindows(*common, levels_db=levels, seed=training.seed)
-    else:
-        windows = RemixedPieces(*common, levels_db=levels, seed=training.seed, piece_seconds=piece)
-    if not len(windows):
-        raise WhosingsError(f"{training.collection.root}: the {side} side has no window; make another split.")
-    return windows
 
 
 def new_network(recipe: Recipe, num_singers: int) -> nn.Module:
@@ -164,7 +121,7 @@ def new_network(recipe: Recipe, num_singers: int) -> nn.Module:
 def _fit(
     training: Training,
     network: nn.Module,
-    datasets: dict[Side, WindowDataset],
+    datasets: dict[Side, Windows],
     out: Path,
     cache: Path,
     quiet: bool,
@@ -175,7 +132,7 @@ def _fit(
     bf16 = precision_of(recipe) == "bf16-mixed"
     learner = behind_frozen(network, recipe, datasets, cache, bf16=bf16, quiet=quiet)
     singers = len(training.split.singers)
-    weights = datasets["train"].balance(singers) if recipe.balanced else None
+    weights = balance(datasets["train"], singers) if recipe.balanced else None
     module = SingerModule(learner.network, learner.recipe, singers, training.seed, weights)
     history = History(out / HISTORY)
     with _quiet_libraries():
@@ -183,7 +140,7 @@ def _fit(
             max_epochs=recipe.epochs,
             precision=precision_of(recipe),
             gradient_clip_val=recipe.gradient_clip,
-            callbacks=[history, *_checkpoints(out / CHECKPOINTS), *([] if quiet else [Monitor()])],
+            callbacks=[history, *_checkpoints(training, out), *([] if quiet else [Monitor()])],
             plugins=[_WholeFiles()],
             logger=TensorBoardLogger(out, name="tensorboard", version=""),
             enable_model_summary=False,
@@ -192,7 +149,7 @@ def _fit(
             num_sanity_val_steps=0,
             log_every_n_steps=1,
         )
-        last = out / CHECKPOINTS / "last.ckpt"
+        last = _path(out, LAST)
         batches, validation = _loaders(learner.datasets, training, trainer)
         # Weights and optimiser only, loaded without unpickling code: a checkpoint must not run any.
         with _ctrl_c():
@@ -203,19 +160,29 @@ def _fit(
                 ckpt_path=last if last.is_file() and _checkpoint(last) else None,
                 weights_only=True,
             )
+    return module, _best_epoch(history, training), history
+
+
+def _best_epoch(history: History, training: Training) -> int:
+    if training.is_refit:
+        return len(history.rows) - 1
     scores = [row[BEST_BY] for row in history.rows]
-    return module, scores.index(max(scores)), history
+    return scores.index(max(scores))
 
 
 def _loaders(
     datasets: Mapping[Side, Dataset[Example]], training: Training, trainer: L.Trainer
-) -> tuple[DataLoader[Example], DataLoader[Example]]:
+) -> tuple[DataLoader[Example], DataLoader[Example] | None]:
     ranks = {"ranks": trainer.world_size, "rank": trainer.global_rank}
     size, seed = training.recipe.batch_size, training.seed
-    return (
-        loader(datasets["train"], size, shuffle=True, seed=seed, **ranks),
-        loader(datasets["validation"], size, shuffle=False, seed=seed, **ranks),
-    )
+    batches = loader(datasets["train"], size, shuffle=True, seed=seed, **ranks)
+    if training.is_refit:
+        return batches, None
+    return batches, loader(datasets["validation"], size, shuffle=False, seed=seed, **ranks)
+
+
+def _path(out: Path, checkpoint: str) -> Path:
+    return out / CHECKPOINTS / f"{checkpoint}.ckpt"
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
@@ -247,19 +214,20 @@ class _Checkpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, "dirpath": self.dirpath})
 
 
-def _checkpoints(folder: Path) -> Sequence[Callback]:
+def _checkpoints(training: Training, out: Path) -> Sequence[Callback]:
     """Keep the best epoch, then the last: cut off between the two, the epoch is trained again."""
+    folder = out / CHECKPOINTS
     # Lightning's `save_last` would save only the epochs that are the best so far.
     best = _Checkpoint(
         folder,
-        "best",
+        BEST,
         monitor=BEST_BY,
         mode="max",
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
-    last = _Checkpoint(folder, "last", enable_version_counter=False, save_on_train_epoch_end=True)
-    return [best, last]
+    last = _Checkpoint(folder, LAST, enable_version_counter=False, save_on_train_epoch_end=True)
+    return [last] if training.is_refit else [best, last]
 
 
 def precision_of(recipe: Recipe) -> Any:
@@ -271,8 +239,8 @@ def precision_of(recipe: Recipe) -> Any:
 
 
 def _save_best(training: Training, network: nn.Module, module: SingerModule, out: Path) -> None:
-    """Load the best epoch's weights, which `network` shares, and write the saved model, its branch apart."""
-    checkpoint = _checkpoint(out / CHECKPOINTS / "best.ckpt")
+    """Load the weights to keep, which `network` shares, and write the saved model, its branch apart."""
+    checkpoint = _checkpoint(_path(out, LAST if training.is_refit else BEST))
     module.load_state_dict(checkpoint["state_dict"])
     objective = module.objective.cpu().eval()
     card = ModelCard(
@@ -291,16 +259,16 @@ def _save_best(training: Training, network: nn.Module, module: SingerModule, out
     save_model(out, network.cpu().eval(), card)
 
 
-def _draw_curves(recipe: Recipe, history: History, best: int, out: Path) -> None:
-    counterfactual = recipe.counterfactual
+def _draw_curves(training: Training, history: History, best: int, out: Path) -> None:
+    recipe, counterfactual = training.recipe, training.recipe.counterfactual
     second_step = counterfactual.first_step if counterfactual.branch != "none" else None
     terms = dict.fromkeys(name for row in history.rows for name in row if name.startswith("train/"))
     learning_curves(
         out / CURVES,
         history.rows,
         losses=list(terms),
-        scores=[BEST_BY, "validation/accuracy"],
-        best_epoch=best,
+        scores=[] if training.is_refit else [BEST_BY, "validation/accuracy"],
+        best_epoch=None if training.is_refit else best,
         second_step_epoch=second_step if second_step and second_step < recipe.epochs else None,
         title=f"{recipe.system}, {out.name}",
     )

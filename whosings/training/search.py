@@ -26,7 +26,8 @@ from whosings.progress import bar
 from whosings.training.module import BEST_BY
 from whosings.training.recipe import Recipe, load_recipe, recipe_names, write_recipe
 from whosings.training.record import Training, read_record
-from whosings.training.run import readable_sides, train
+from whosings.training.run import train
+from whosings.training.sides import readable_sides
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, DistributedSampler
 
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Side, Split
@@ -86,15 +86,10 @@ class WindowDataset(Dataset[Example]):
         window = self._features(track, self.source).window(start, self.length)
         return Example(torch.from_numpy(window), torch.tensor(singer))
 
-    def singer(self, index: int) -> int:
-        """Give the class index of a window."""
-        return self._windows[index][2]
-
-    def balance(self, singers: int) -> Tensor:
-        """Give each singer a weight (singers,), inverse to the number of windows and 1 for the average."""
-        counts = np.bincount([singer for _, _, singer in self._windows], minlength=singers)
-        weights = len(self) / (singers * np.maximum(counts, 1))
-        return torch.from_numpy(weights.astype(np.float32))
+    @property
+    def singers(self) -> list[int]:
+        """The class index of each window."""
+        return [singer for _, _, singer in self._windows]
 
     def by_track(self) -> list[list[int]]:
         """Give the indices of the windows of each track."""
@@ -187,6 +182,18 @@ class RemixedWindows(ApartWindows):
         return band.window(place, length) + np.float32(gain)
 
 
+class FixedRemixes(RemixedWindows):
+    """`draws` remixes of each window, one list of them after the other, the same in every epoch."""
+
+    def __init__(self, *args: Any, draws: int, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._windows *= draws
+
+    def __getitem__(self, index: int) -> Apart:  # type: ignore[override]
+        """Give a remix; an index beyond them counts on from the first."""
+        return super().__getitem__(index % len(self))
+
+
 class RemixedPieces(RemixedWindows):
     """
     Sung pieces of `piece_seconds` from anywhere in the songs, remixed; every singer is drawn alike often.
@@ -215,6 +222,41 @@ class RemixedPieces(RemixedWindows):
                 break
         band = self._band(track, self.piece, random)
         return self._apart(_add_powers(voice, band), torch.tensor(singer), voice, band)
+
+
+class JoinedWindows(ConcatDataset[Example]):
+    """Several lists of windows as one, one after the other."""
+
+    datasets: list[WindowDataset]  # type: ignore[assignment]
+
+    def __getitem__(self, index: int) -> Example:
+        """Give a window and its singer; an index beyond the windows counts on from the first."""
+        x, singer, *_ = super().__getitem__(index % len(self))
+        return Example(x, singer)
+
+    @property
+    def singers(self) -> list[int]:
+        """The class index of each window."""
+        return [singer for windows in self.datasets for singer in windows.singers]
+
+    def by_track(self) -> list[list[int]]:
+        """Give the indices of the windows of each track, list by list."""
+        firsts = [0, *self.cumulative_sizes]
+        return [
+            [first + index for index in indices]
+            for first, windows in zip(firsts, self.datasets, strict=False)
+            for indices in windows.by_track()
+        ]
+
+
+Windows = WindowDataset | JoinedWindows
+
+
+def balance(windows: Windows, singers: int) -> Tensor:
+    """Give each singer a weight (singers,), inverse to the number of windows and 1 for the average."""
+    counts = np.bincount(windows.singers, minlength=singers)
+    weights = len(windows) / (singers * np.maximum(counts, 1))
+    return torch.from_numpy(weights.astype(np.float32))
 
 
 def _last_start(features: Features, length: int) -> int:
