@@ -195,10 +195,10 @@ def test_confound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"{out}: 2 singers (Ada, Bo)." in done.out
     assert all(side in done.out for side in ("train", "validation", "tied", "free", "swapped"))
     commands = [shlex.split(line) for line in done.out.splitlines() if line.startswith("  whosings")]
-    assert [line[1] for line in commands] == ["train", "evaluate", "evaluate", "evaluate"]
+    assert [line[1] for line in commands] == ["train", "evaluate", "evaluate", "evaluate", "search"]
     assert Split.load(Path(commands[0][4])).singers == ("Ada", "Bo")
-    assert [Path(line[-1]).name for line in commands[2:]] == ["free.csv", "swapped.csv"]
-    for place in (commands[0][2], commands[2][-1], commands[3][-1]):
+    assert [Path(line[-1]).name for line in commands[2:4]] == ["free.csv", "swapped.csv"]
+    for place in (commands[0][2], commands[2][-1], commands[3][-1], commands[4][2]):
         assert open_collection(Path(place)).artists == ("Ada", "Bo")
     assert command(*words).out == done.out
     other = command(*words[:-1], 2)

@@ -125,17 +125,17 @@ def data_confound(
 
 
 def _next_commands(made: Confounded) -> list[str]:
-    """Give the commands that train on a benchmark and score on its three tests."""
-    run = made.root.resolve().name + "-run"
-    others = [made.tests[test] for test in made.tests if test != "tied"]
-    return [
-        shlex.join(["whosings", *map(str, words)])
-        for words in (
-            ("train", made.root, "--split", made.split, "--out", run),
-            ("evaluate", run),
-            *(("evaluate", run, "--collection", test) for test in others),
-        )
+    """Give the commands that train on a benchmark, score on its three tests, and search without its bias."""
+    name = made.root.resolve().name
+    run, others = f"{name}-run", [made.tests[test] for test in made.tests if test != "tied"]
+    commands: list[tuple[str | Path, ...]] = [
+        ("train", made.root, "--split", made.split, "--out", run),
+        ("evaluate", run),
+        *(("evaluate", run, "--collection", test) for test in others),
     ]
+    if made.manifest_free:
+        commands.append(("search", made.manifest_free, "--split", made.split, "--out", f"{name}-search"))
+    return [shlex.join(["whosings", *map(str, words)]) for words in commands]
 
 
 @commands.command("render")
