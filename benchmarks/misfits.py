@@ -16,22 +16,17 @@ figures of these songs are a little hopeful. Draws share their songs, so the ran
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from heard import parser_of, prints_of, voiceprinter_of
 from sklearn.metrics import average_precision_score
 
 from whosings.collection.catalogue import open_collection
-from whosings.collection.features import FeatureStore, default_cache
-from whosings.collection.track import Source
 from whosings.files import write_json
 from whosings.identify.misfits import find_misfits
-from whosings.voices.catalogue import print_tracks
-from whosings.voices.encoder import Voiceprinter
 
 SEED = 0
 NAMED = 0.5  # confidence from which a track is named
@@ -79,22 +74,13 @@ def summed_up(draws: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Parse, hear, move, find, print, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("collection", type=Path)
-    parser.add_argument("--hear", choices=("mix", "separated"), default="separated")
-    parser.add_argument("--mix-db", type=float, default=None)
+    parser = parser_of(__doc__, hear="separated", kinds=("mix", "separated"))
     parser.add_argument("--moved", type=int, default=5)
     parser.add_argument("--draws", type=int, default=50)
-    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    printer = Voiceprinter()
-    printer.source = (
-        Source("mix", given.mix_db) if given.hear == "mix" else Source("vocals", given.mix_db, "spleeter")
-    )
+    printer = voiceprinter_of(given)
     opened = open_collection(given.collection)
-    heard, failed = print_tracks(opened.tracks, printer, FeatureStore(default_cache()))
+    heard, failed = prints_of(opened.tracks, printer)
     prints = {name: some.sung().vectors for name, some in heard.items()}
     artist_of = {name: opened.track(name).artist for name in prints}
     generator = np.random.default_rng(SEED)

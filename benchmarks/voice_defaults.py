@@ -12,18 +12,15 @@ them (`voices add` as it comes). Prints are kept in the feature cache.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from heard import parser_of, prints_of, voiceprinter_of
 
 from whosings.collection.catalogue import open_collection
-from whosings.collection.features import FeatureStore, default_cache
-from whosings.collection.track import Source
 from whosings.files import write_json
-from whosings.voices.catalogue import print_tracks
 from whosings.voices.encoder import Voiceprinter
 from whosings.voices.scoring import scores, voices_of
 from whosings.voices.thresholds import Thresholds, equal_error_rate, lead_of
@@ -85,27 +82,15 @@ def rate(same: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 def heard(collection: Path, printer: Voiceprinter) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     """Give the prints (songs, dim) of the songs that are sung, their artists, and why others have none."""
     tracks = open_collection(collection).tracks
-    prints, failed = print_tracks(tracks, printer, FeatureStore(default_cache()))
+    prints, failed = prints_of(tracks, printer)
     sung = [track for track in tracks if track.id in prints and (prints[track.id].weights > 0).any()]
     return np.stack([prints[track.id].song for track in sung]), np.array([t.artist for t in sung]), failed
 
 
 def main() -> None:
     """Parse the arguments, hear, fit, print, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("collection", type=Path)
-    parser.add_argument("--hear", choices=("mix", "vocals", "separated"), default="separated")
-    parser.add_argument("--mix-db", type=float, default=None)
-    parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
-    printer = Voiceprinter()
-    printer.source = {
-        "mix": Source("mix", given.mix_db),
-        "vocals": Source("vocals"),
-        "separated": Source("vocals", given.mix_db, "spleeter"),
-    }[given.hear]
+    given = parser_of(__doc__, hear="separated").parse_args()
+    printer = voiceprinter_of(given)
     songs, artists, failed = heard(given.collection, printer)
     known, strange = small_libraries(songs, artists)
     thresholds = fit(known, strange, len(songs), len(np.unique(artists)))

@@ -13,22 +13,18 @@ what a library of strangers would give). Prints are kept in the feature cache.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from heard import parser_of, prints_of, voiceprinter_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 from whosings.collection.catalogue import open_collection
-from whosings.collection.features import FeatureStore, default_cache
 from whosings.collection.splits import Split
-from whosings.collection.track import Source
 from whosings.evidence.metrics import evaluate
 from whosings.files import write_json
-from whosings.voices.catalogue import print_tracks
-from whosings.voices.encoder import Voiceprinter
 from whosings.voices.prints import Prints
 from whosings.voices.thresholds import equal_error_rate
 
@@ -91,27 +87,15 @@ def regression(prints: dict[str, Prints], split: Split) -> dict[str, Any]:
 
 def main() -> None:
     """Parse, hear, measure, print, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("collection", type=Path)
-    parser.add_argument("--hear", choices=("mix", "vocals", "separated"), default="mix")
-    parser.add_argument("--mix-db", type=float, default=None)
+    parser = parser_of(__doc__, hear="mix")
     parser.add_argument("--run", type=Path)
     parser.add_argument("--splits", type=Path, nargs="*", default=[])
     parser.add_argument("--only", nargs="*")
-    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    printer = Voiceprinter(given.run)
-    heard = {
-        "mix": Source("mix", given.mix_db),
-        "vocals": Source("vocals"),
-        "separated": Source("vocals", given.mix_db, "spleeter"),
-    }
-    printer.source = heard[given.hear]
+    printer = voiceprinter_of(given, given.run)
     opened = open_collection(given.collection)
     tracks = [track for track in opened.tracks if not given.only or track.artist in given.only]
-    prints, failed = print_tracks(tracks, printer, FeatureStore(default_cache()))
+    prints, failed = prints_of(tracks, printer)
     prints = {name: some for name, some in prints.items() if (some.weights > 0).any()}
     found: dict[str, Any] = {"encoder": printer.id, "hears": given.hear, "mix_db": given.mix_db}
     found |= {"failed": failed, **song_pairs(prints)}

@@ -7,14 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from voiceprint_ablation.__main__ import benchmark, parser
+from voiceprint_ablation.classifiers import HEADS
+from voiceprint_ablation.folds import TUNED, Fold, Member, Row, macro_f1
+from voiceprint_ablation.hearing import REMIXES, Ear, Heard
+from voiceprint_ablation.table import markdown, results
 
-from benchmarks import voiceprint_ablation as ablation
-from benchmarks.voiceprint_ablation import Ear, Fold, Heard, Member, Row
 from tests.collection.sounds import melody, write
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Split
 from whosings.collection.track import Part, SoundFile, Track
 from whosings.errors import WhosingsError
+from whosings.voices.encoder import Voiceprinter
 from whosings.voices.prints import unit
 
 SINGERS = ("Ada", "Bo", "Cy")
@@ -53,7 +57,7 @@ def fold_of(number: int = 0, /, **kinds: dict[str, Heard]) -> Fold:
 def learnt(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Give how many windows each fit learns."""
     counts: list[int] = []
-    settings, make = ablation.HEADS["regression"]
+    settings, make = HEADS["regression"]
 
     def counting(setting: float, singers: int) -> Any:
         classifier = make(setting, singers)
@@ -66,17 +70,17 @@ def learnt(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         classifier.fit = counted
         return classifier
 
-    monkeypatch.setitem(ablation.HEADS, "regression", (settings[:1], counting))
+    monkeypatch.setitem(HEADS, "regression", (settings[:1], counting))
     return counts
 
 
-@pytest.mark.parametrize("head", ablation.HEADS)
+@pytest.mark.parametrize("head", HEADS)
 def test_every_head_tells_voices_apart(head: str) -> None:
     scored = fold_of(mix=prints_of(0.02)).scored(Row("row", (Member(("mix",), head=head),)))
     assert set(scored.test) == set(split_of().test)
     assert set(scored.validation) == set(split_of().validation)
-    assert ablation._f1(scored.test, SINGERS) == ablation._f1(scored.test, SINGERS, "song") == 1
-    assert scored.settings[0] in ablation.HEADS[head][0]
+    assert macro_f1(scored.test, SINGERS) == macro_f1(scored.test, SINGERS, "song") == 1
+    assert scored.settings[0] in HEADS[head][0]
     assert all(rows.shape == (WINDOWS, 3) for rows in scored.test.values())
 
 
@@ -121,11 +125,11 @@ def test_the_better_member_weighs_more() -> None:
 
 def test_rows_with_tuned_encoders_have_the_folds_of_their_runs() -> None:
     kinds = {"mix": prints_of(0.2), "tuned_0": prints_of(0.02, 1)}
-    tuned = Row("tuned", (Member((ablation.TUNED,), ablation.TUNED),), "mix")
-    table = ablation.results([MIX, tuned], [fold_of(fold, **kinds) for fold in (0, 1)], tuned=1)
+    tuned = Row("tuned", (Member((TUNED,), TUNED),), "mix")
+    table = results([MIX, tuned], [fold_of(fold, **kinds) for fold in (0, 1)], tuned=1)
     assert [len(row["folds"]) for row in table] == [2, 1]
     assert table[1]["difference"]["window"]["n"] == len(SINGERS) * WINDOWS
-    lines = ablation.markdown(table, 2).splitlines()
+    lines = markdown(table, 2).splitlines()
     assert len(lines) == 4
     assert lines[2].split(" | ")[1] == f"{table[0]['folds'][0]['window']:.3f} / 1.000"
     assert lines[3].split(" | ")[2].strip() == ""  # no run for the second fold
@@ -133,10 +137,10 @@ def test_rows_with_tuned_encoders_have_the_folds_of_their_runs() -> None:
 
 def test_a_row_does_not_differ_from_itself() -> None:
     same = Row("same", MIX.members, "mix")
-    table = ablation.results([MIX, same], [fold_of(fold, mix=prints_of(0.3)) for fold in (0, 1)])
+    table = results([MIX, same], [fold_of(fold, mix=prints_of(0.3)) for fold in (0, 1)])
     told = table[1]["difference"]["window"]
     assert told["difference"]["f1_macro"] == 0 and told["interval"]["f1_macro"] == [0, 0]
-    assert "+0.000 (+0.000 to +0.000)" in ablation.markdown(table, 2)
+    assert "+0.000 (+0.000 to +0.000)" in markdown(table, 2)
     assert table[0]["pooled"]["song"]["n"] == 2 * len(SINGERS)
 
 
@@ -157,14 +161,14 @@ def ear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ear:
     def encode(_: object, windows: np.ndarray) -> np.ndarray:
         return windows.mean(axis=2)
 
-    monkeypatch.setattr(ablation._Encoder, "__call__", encode)
+    monkeypatch.setattr(Voiceprinter, "encode", encode)
     splits = [split_of(0), split_of(1)]
     return Ear(songs(tmp_path), splits, FeatureStore(tmp_path / "cache"), 0.0, tmp_path / "prints")
 
 
 def test_both_ways_of_remixing_make_the_same_draws(ear: Ear) -> None:
     track = ear.tracks["Ada/2/song"]
-    wave, power = (ear.windows(f"{how}-0", track) for how in ablation.REMIXES)
+    wave, power = (ear.windows(f"{how}-0", track) for how in REMIXES)
     assert wave[1] == power[1] and track.id not in wave[1]
     assert wave[0].shape == power[0].shape == (2, 80, 500)
     assert np.abs(wave[0] - power[0])[:, :, 1:-1].mean() < 1.5  # dB; a wrong place or level is far off
@@ -195,10 +199,10 @@ def test_prints_of_other_splits_are_not_taken(tmp_path: Path) -> None:
         paths.append(tmp_path / f"fold{fold}.json")
         split_of(fold).save(paths[-1])
     words = [str(tmp_path / "songs"), "--out", str(tmp_path / "out")]
-    asked = ablation.parser().parse_args([*words, "--splits", str(paths[0]), str(paths[0])])
+    asked = parser().parse_args([*words, "--splits", str(paths[0]), str(paths[0])])
     with pytest.raises(WhosingsError, match="tested in two splits"):
-        ablation.benchmark(asked)
+        benchmark(asked)
     (tmp_path / "out" / "prints").mkdir(parents=True)
     (tmp_path / "out" / "prints" / "about.json").write_text("{}")
     with pytest.raises(WhosingsError, match="choose another --out"):
-        ablation.benchmark(ablation.parser().parse_args([*words, "--splits", *map(str, paths)]))
+        benchmark(parser().parse_args([*words, "--splits", *map(str, paths)]))

@@ -15,6 +15,7 @@ import torch
 import whosings
 from tests.collection.sounds import melody, write
 from tests.command import whosings as command
+from tests.identify.untrained import CARD, SINGERS, untrained
 from tests.sung import all_is_sung
 from whosings.audio import decode, logmel
 from whosings.collection.features import FeatureStore
@@ -30,27 +31,18 @@ from whosings.identify.ladder import (
     lone_track,
 )
 from whosings.identify.tracks import log_probabilities
-from whosings.models import ModelCard, create, load_model, save_model
+from whosings.models import load_model, save_model
 from whosings.models.ensemble import Member
 
 __all__ = ["all_is_sung"]
 pytestmark = pytest.mark.usefixtures("all_is_sung")
 
-SINGERS = ["Ada", "Bo", "Cy", "Dee"]
-CARD = ModelCard(system="crnn", singers=SINGERS, window_seconds=3)
 FRAME = 512 / 16_000  # seconds
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained model, made to have opinions: larger weights in its last layer."""
-    folder = tmp_path_factory.mktemp("run")
-    torch.manual_seed(4)
-    network = create("crnn", len(SINGERS))
-    with torch.no_grad():
-        network.get_parameter("head.dense.weight").mul_(20)
-    save_model(folder, network, CARD)
-    return folder
+    return untrained(tmp_path_factory.mktemp("run"), sureness=20)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import whosings
 from tests.collection.sounds import melody, track_of, write
 from tests.command import whosings as command
+from tests.identify.untrained import CARD, SINGERS, untrained
 from whosings.audio.activity import SINGING
 from whosings.collection.features import FeatureStore
 from whosings.collection.track import Part, SoundFile, Source, Track
@@ -27,23 +27,13 @@ from whosings.identify.ladder import (
 )
 from whosings.identify.tracks import log_probabilities
 from whosings.identify.votes import LEAST_SUNG, of_voters, voters
-from whosings.models import ModelCard, create, load_model, save_model
+from whosings.models import load_model
 from whosings.models.ensemble import Member
-
-SINGERS = ["Ada", "Bo", "Cy", "Dee"]
-CARD = ModelCard(system="crnn", singers=SINGERS, window_seconds=3)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained model, made to have opinions: larger weights in its last layer."""
-    folder = tmp_path_factory.mktemp("run")
-    torch.manual_seed(4)
-    network = create("crnn", len(SINGERS))
-    with torch.no_grad():
-        network.get_parameter("head.dense.weight").mul_(4)
-    save_model(folder, network, CARD)
-    return folder
+    return untrained(tmp_path_factory.mktemp("run"), sureness=4)
 
 
 @pytest.fixture(scope="module")

@@ -183,6 +183,18 @@ def test_a_folder_of_another_run_is_refused(
     assert content(whole) == before
 
 
+def test_a_run_of_before_a_setting_was_there_is_the_run_that_leaves_it_alone(
+    whole: Path, tmp_path: Path, collection: Collection, store: FeatureStore
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    record = read_record(run)
+    del record["arguments"]["recipe"]["balanced"]
+    (run / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    train(training_of(collection, "crnn_fgnl_lca", *LCA), run, store, quiet=True)
+    assert read_record(run) == record
+
+
 def test_the_end_is_made_again_where_only_the_end_is_missing(
     whole: Path, tmp_path: Path, collection: Collection, store: FeatureStore
 ) -> None:

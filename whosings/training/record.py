@@ -126,7 +126,8 @@ def earlier_record(training: Training, out: Path) -> dict[str, Any] | None:
     arguments = training.arguments()
     if (out / RECORD).is_file():
         record = read_record(out)
-        differing = [name for name, value in arguments.items() if record["arguments"].get(name) != value]
+        earlier = record["arguments"] | {"recipe": _as_of_today(record["arguments"].get("recipe"))}
+        differing = [name for name, value in arguments.items() if earlier.get(name) != value]
         if differing:
             raise WhosingsError(
                 f"{out}: the run here has another {' and '.join(differing)}; choose another --out."
@@ -135,6 +136,14 @@ def earlier_record(training: Training, out: Path) -> dict[str, Any] | None:
     if (out / CHECKPOINTS).exists():
         raise WhosingsError(f"{out}: there are checkpoints here but no {RECORD}; choose another --out.")
     return None
+
+
+def _as_of_today(recipe: Any) -> Any:
+    """Give a recorded recipe with the settings that there were none of when it was recorded, left alone."""
+    try:
+        return Recipe.model_validate(recipe).model_dump(mode="json")
+    except ValidationError:
+        return recipe
 
 
 def begin_record(training: Training, out: Path) -> dict[str, Any]:

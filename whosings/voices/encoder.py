@@ -79,10 +79,10 @@ class Voiceprinter:
         seconds = starts / front_end.frame_rate
         sung = Activity(store.activity(track, source)).shares(seconds, WINDOW)
         windows = np.stack([features.window(int(start), length) for start in starts])
-        return Prints(seconds, WINDOW, unit(self._encode(windows)), sung)
+        return Prints(seconds, WINDOW, unit(self.encode(windows)), sung)
 
-    def _encode(self, windows: np.ndarray) -> np.ndarray:
-        """Give voiceprints (windows, 192) of windows (windows, 80, T)."""
+    def encode(self, windows: np.ndarray) -> np.ndarray:
+        """Give voiceprints (windows, 192), of any length, of log-mel windows (windows, 80, T) in dB."""
         import torch
 
         with torch.inference_mode(), answering(self._network, self._device):

@@ -25,9 +25,9 @@ from whosings.evidence.audit.verdict import verdict
 from whosings.files import write_json
 from whosings.identify.tracks import trained_on
 from whosings.identify.votes import VOTES, of_voters
+from whosings.models.memory import keep_freed_memory
 from whosings.models.store import VoteName
 from whosings.progress import bar
-from whosings.training.memory import keep_freed_memory
 from whosings.training.record import RECORD
 from whosings.wording import counted
 
