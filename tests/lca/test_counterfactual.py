@@ -152,28 +152,28 @@ def other_measures() -> Tensor:
     return torch.randn(4, GROUPS * MEASURES, generator=torch.Generator().manual_seed(2))
 
 
-def test_the_main_rows_do_not_hear_the_input_without_its_subject() -> None:
-    training = counterfactual("absent").eval()
+def test_the_main_rows_do_not_hear_the_input_recast() -> None:
+    training = counterfactual("recast").eval()
     branches = training(measures(), other_measures())
     torch.testing.assert_close(branches.logits, training.network(measures()))
     assert not torch.allclose(branches.cf_attention, training(measures(), measures()).cf_attention)
 
 
-def test_an_absent_branch_is_the_network_on_the_input_without_its_subject() -> None:
-    training = counterfactual("absent").eval()
+def test_a_recast_branch_is_the_network_on_the_input_recast() -> None:
+    training = counterfactual("recast").eval()
     branches = training(measures(), other_measures())
     torch.testing.assert_close(branches.cf_logits, training.network(other_measures()))
     assert not list(training.branch.parameters())
 
 
-@pytest.mark.parametrize("kind", ["random", "learned", "absent"])
-def test_the_input_without_its_subject_is_given_where_it_is_heard(kind: BranchKind) -> None:
-    with pytest.raises(ValueError, match="without its subject"):
-        counterfactual(kind)(measures(), None if kind == "absent" else other_measures())
+@pytest.mark.parametrize("kind", ["random", "learned", "recast"])
+def test_the_input_recast_is_given_where_it_is_heard(kind: BranchKind) -> None:
+    with pytest.raises(ValueError, match="another subject"):
+        counterfactual(kind)(measures(), None if kind == "recast" else other_measures())
 
 
 def test_both_inputs_are_encoded_in_one_pass() -> None:
-    training = counterfactual("absent")
+    training = counterfactual("recast")
     rows: list[int] = []
     training.network.lift.register_forward_hook(lambda module, args, out: rows.append(len(out)))
     training(measures(), other_measures())

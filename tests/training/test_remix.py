@@ -19,6 +19,7 @@ from whosings.errors import WhosingsError
 from whosings.lca import Branches, Counterfactual
 from whosings.models import create
 from whosings.training.frozen import behind_frozen
+from whosings.training.objective import recast
 from whosings.training.recipe import load_recipe
 from whosings.training.record import BRANCH
 from whosings.training.run import train
@@ -109,28 +110,38 @@ def test_a_remixed_window_is_the_sum_of_what_it_says_it_is_made_of(
 
 
 @pytest.mark.parametrize("system", ["crnn_fgnl_light", "crnnm_fgnl"])
-def test_a_branch_without_the_singer_hears_the_band(
+def test_a_recast_branch_hears_another_voice_over_the_same_band(
     system: str, stems: Collection, store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[torch.Tensor | None] = []
     forward = Counterfactual.forward
 
-    def listen(self: Counterfactual, x: torch.Tensor, absent: torch.Tensor | None = None) -> Branches:
-        heard.append(absent)
-        return forward(self, x, absent)
+    def listen(self: Counterfactual, x: torch.Tensor, recast: torch.Tensor | None = None) -> Branches:
+        heard.append(recast)
+        return forward(self, x, recast)
 
     monkeypatch.setattr(Counterfactual, "forward", listen)
     training = training_of(
-        stems, "crnn_fgnl_light_lca_absent", "epochs=1", f"system={system}", "counterfactual.first_step=0"
+        stems, "crnn_fgnl_light_lca_recast", "epochs=1", f"system={system}", "counterfactual.first_step=0"
     )
     train(training, tmp_path / "run", store, quiet=True)
     assert heard
-    for band in heard:
-        assert band is not None
-        if system == "crnnm_fgnl":
-            assert band.shape[1:] == (2, 128, 94)
-            assert not band[:, 1].any()  # nobody sings, so there is no melody
-        assert not (tmp_path / "run" / BRANCH).exists()
+    for other in heard:
+        assert other is not None
+        assert other.shape[1:] == ((2, 128, 94) if system == "crnnm_fgnl" else (128, 94))
+    assert not (tmp_path / "run" / BRANCH).exists()
+
+
+def test_recast_windows_are_sums_of_anothers_voice_and_their_own_band() -> None:
+    voice, band = torch.randn(3, 2, 8, 5) * 10, torch.randn(3, 2, 8, 5) * 10
+    one, two, alone = recast(voice, band, torch.tensor([0, 1, 1]))
+    np.testing.assert_allclose(one[0], _add_powers(voice[2, 0].numpy(), band[0, 0].numpy()), atol=1e-4)
+    np.testing.assert_allclose(two[0], _add_powers(voice[0, 0].numpy(), band[1, 0].numpy()), atol=1e-4)
+    assert one[1].equal(voice[2, 1])  # the melody is that of the voice
+    assert alone.equal(band[2])  # the voice before is of the same singer
+    singer = torch.tensor([0, 1, 2])
+    plain, melodic = recast(voice[:, 0], band[:, 0], singer), recast(voice, band, singer)
+    torch.testing.assert_close(plain, melodic[:, 0])
 
 
 def test_draws_depend_on_seed_and_index_alone(stems: Collection, store: FeatureStore) -> None:
@@ -271,7 +282,7 @@ def test_fixed_remixes_are_encoded_once_and_fresh_ones_are_not(
             ["remixes=1", "remix_db=[0, 9]", "piece_seconds=3"],
             "remixes cannot be combined with piece_seconds",
         ),
-        (["voices=true", "counterfactual.branch=absent"], "voices cannot be combined with"),
+        (["voices=true", "counterfactual.branch=recast"], "voices cannot be combined with"),
         (["voices=true", "remix_db=[0, 9]"], "voices beside remixes needs remixes"),
     ],
 )

@@ -11,10 +11,10 @@ from torch.utils._pytree import tree_map
 
 from whosings.lca.network import AttentionNetwork
 
-BranchKind = Literal["none", "random", "learned", "absent"]
+BranchKind = Literal["none", "random", "learned", "recast"]
 """
-`random` is CAL, `learned` the paper's LCA. `absent` is ours: the network's answer to the input *without its
-subject*, which training has to supply.
+`random` is CAL, `learned` the paper's LCA. `recast` is ours: the network's answer to the input with *another
+subject in the same surroundings*, which training has to supply.
 """
 
 
@@ -52,7 +52,7 @@ class LearnedAttention(nn.Module):
 
 
 class OwnAttention(nn.Module):
-    """The network's own attention, turned to an input without its subject; nothing here learns besides it."""
+    """The network's own attention, turned to the input recast; nothing here learns besides it."""
 
     def __init__(self, network: AttentionNetwork):
         super().__init__()
@@ -67,13 +67,13 @@ class Counterfactual(nn.Module):
     """
     A network in training with a counterfactual branch at its side.
 
-    The branch is only another attention map (of the kind `absent`, the network's own for another input):
+    The branch is only another attention map (of the kind `recast`, the network's own for another input):
     everything after it is shared, and both maps are decoded in one pass, stacked on the batch axis. The
     network itself never holds the branch, so what is saved of it is the same with and without LCA.
 
     Args:
         network: any `AttentionNetwork`.
-        kind: `random` for CAL, `learned` for LCA, `absent` for the variant that hears what is around.
+        kind: `random` for CAL, `learned` for LCA, `recast` for the variant with another subject.
         dropout: rates of (main, counterfactual) rows in `decode`; None leaves the network's own to both.
 
     """
@@ -81,7 +81,7 @@ class Counterfactual(nn.Module):
     def __init__(
         self,
         network: AttentionNetwork,
-        kind: Literal["random", "learned", "absent"],
+        kind: Literal["random", "learned", "recast"],
         dropout: tuple[float, float] | None = None,
     ):
         super().__init__()
@@ -93,24 +93,24 @@ class Counterfactual(nn.Module):
     def _branch(self) -> nn.Module:
         if self.kind == "random":
             return RandomAttention()
-        if self.kind == "absent":
+        if self.kind == "recast":
             return OwnAttention(self.network)
         return LearnedAttention(self.network.new_attention())
 
-    def forward(self, x: Tensor, absent: Tensor | None = None) -> Branches:
+    def forward(self, x: Tensor, recast: Tensor | None = None) -> Branches:
         """
         Run both branches on `x` (B, ...).
 
-        `absent`, of the shape of `x`, is the same input without its subject, for the kind of that name. Both
-        are encoded in one pass, so that they share their batch statistics. Raises ValueError where it is
+        `recast`, of the shape of `x`, has other subjects in the same surroundings, for the kind of that name.
+        Both are encoded in one pass, so that they share their batch statistics. Raises ValueError where it is
         missing, or given to another kind.
         """
-        if (absent is None) == (self.kind == "absent"):
-            raise ValueError("the input without its subject is for the branch 'absent', which needs it")
-        if absent is None:
+        if (recast is None) == (self.kind == "recast"):
+            raise ValueError("the input with another subject is for the branch 'recast', which needs it")
+        if recast is None:
             state = cf_state = self.network.encode(x)
         else:
-            encoded = self.network.encode(torch.cat([x, absent]))
+            encoded = self.network.encode(torch.cat([x, recast]))
             state, cf_state = (tree_map(partial(_half, place=place), encoded) for place in (0, 1))
         attention = self.network.attention(state)
         cf_attention = self.branch(cf_state, attention)

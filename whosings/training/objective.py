@@ -13,6 +13,7 @@ from whosings.errors import WhosingsError
 from whosings.lca import AttentionNetwork, Counterfactual, LossWeights, loss_terms, total_loss
 from whosings.models.layers import HEAD_DROPOUT, RecurrentHead
 from whosings.training.recipe import Recipe
+from whosings.training.windows import DB_PER_NEPER
 
 
 def penalties(head: RecurrentHead, logits: Tensor, recipe: Recipe) -> dict[str, Tensor]:
@@ -31,6 +32,20 @@ def part_of(network: nn.Module, name: str) -> nn.Module:
     if name not in parts:
         raise WhosingsError(f"This network has no part named {name!r}; its parts are {', '.join(parts)}.")
     return parts[name]
+
+
+def recast(voice: Tensor, band: Tensor, singer: Tensor) -> Tensor:
+    """
+    Lay another voice of the batch over each band, or none where that is of the same singer.
+
+    Voices and bands are log-mel windows (B, n_mels, T) in dB, or (B, 2, n_mels, T) with their melodies, of
+    which that of the other voice is heard; `singer` is (B,). Powers are added, as in remixes.
+    """
+    other = voice.roll(1, dims=0)
+    powers = torch.logaddexp(other / DB_PER_NEPER, band / DB_PER_NEPER) * DB_PER_NEPER
+    heard = torch.stack([powers[:, 0], other[:, 1]], dim=1) if voice.dim() == 4 else powers
+    same = (singer == singer.roll(1)).view(-1, *[1] * (voice.dim() - 1))
+    return torch.where(same, band, heard)
 
 
 class Objective(nn.Module):
@@ -106,14 +121,13 @@ class Objective(nn.Module):
             x: windows (B, ..., n_mels, T).
             target: (B,) class indices.
             epoch: from 0.
-            voice: the voices of `x` alone, of its shape, where the recipe distils.
-            band: the bands of `x` alone, of its shape, where the counterfactual branch hears them.
+            voice: the voices of `x` alone, of its shape, where the recipe distils or recasts.
+            band: the bands of `x` alone, of its shape, where the recipe recasts.
 
         """
         weights, extra = self.schedule.at(epoch), {}
         if self.counterfactual is not None and weights != LossWeights(main=weights.main):
-            hears_band = self.counterfactual.kind == "absent"
-            branches = self.counterfactual(x, band if hears_band else None)
+            branches = self.counterfactual(x, self._recast(voice, band, target))
             lowered = branches._replace(logits=self._lowered(branches.logits, target))
             logits, terms = branches.logits, loss_terms(lowered, target, self.recipe.counterfactual.effect)
         else:
@@ -128,6 +142,17 @@ class Objective(nn.Module):
         extra |= penalties(cast(RecurrentHead, self.network.head), logits, self.recipe)
         total = total_loss(terms, weights) + sum(extra.values())
         return {**terms, **extra, "total": total}
+
+    def _recast(self, voice: Tensor | None, band: Tensor | None, target: Tensor) -> Tensor | None:
+        """Give the input of a branch that hears another; None for the others, which may have stems too."""
+        if (
+            self.counterfactual is None
+            or self.counterfactual.kind != "recast"
+            or voice is None
+            or band is None
+        ):
+            return None
+        return recast(voice, band, target)
 
     def _lowered(self, logits: Tensor, target: Tensor) -> Tensor:
         """Lower the true singer's logits (B, S) by the margin."""

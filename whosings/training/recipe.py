@@ -105,7 +105,7 @@ class Recipe(_Strict):
     @property
     def hears_bands(self) -> bool:
         """Whether training hears bands apart from their voices."""
-        return self.remix_db is not None or self.counterfactual.branch == "absent"
+        return self.remix_db is not None or self.counterfactual.branch == "recast"
 
     @property
     def hears_stems(self) -> bool:
@@ -125,9 +125,9 @@ class Recipe(_Strict):
             raise ValueError("piece_seconds needs remix_db, such as [0, 9]")
         if self.remixes and self.remix_db is None:
             raise ValueError("remixes needs remix_db, such as [0, 9]")
-        if (self.remixes or self.voices) and (self.piece_seconds or self.counterfactual.branch == "absent"):
+        if (self.remixes or self.voices) and (self.piece_seconds or self.counterfactual.branch == "recast"):
             given = "remixes" if self.remixes else "voices"
-            raise ValueError(f"{given} cannot be combined with piece_seconds or the branch absent")
+            raise ValueError(f"{given} cannot be combined with piece_seconds or the branch recast")
         if self.voices and self.remix_db is not None and not self.remixes:
             raise ValueError("voices beside remixes needs remixes, such as 1")
         if self.distil and not (self.pretrained and self.piece_seconds is not None):
