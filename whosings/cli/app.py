@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from whosings.cli.options import STOPPED, WRONG_INPUT, fail
 from whosings.errors import WhosingsError
+from whosings.memory import keep_freed_memory
 
 
 class _StoppedError(Exception):
@@ -36,6 +37,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; every expected error is one sentence on standard error."""
+    keep_freed_memory()  # here and not where networks answer: a program that imports whosings has its own ways
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the work
             stream.reconfigure(errors="backslashreplace")

@@ -27,7 +27,6 @@ from whosings.identify.votes import VOTES, Voters, voters
 from whosings.models.calibration import Calibration
 from whosings.models.ensemble import Member, average
 from whosings.models.factory import find_system
-from whosings.models.memory import keep_freed_memory
 from whosings.models.store import ModelCard, VoteName
 
 if TYPE_CHECKING:
@@ -126,7 +125,6 @@ class Windows2LogProbabilities:
     """A network's natural log-probabilities for each window, a batch at a time."""
 
     def __init__(self, network: nn.Module, device: torch.device | str = "cpu"):
-        keep_freed_memory()  # a quarter quicker on a CPU
         self.network = network.eval().to(device)
         self.device = device
 

@@ -25,7 +25,6 @@ from whosings.evidence.audit.verdict import verdict
 from whosings.files import write_json
 from whosings.identify.tracks import trained_on
 from whosings.identify.votes import VOTES, of_voters
-from whosings.models.memory import keep_freed_memory
 from whosings.models.store import VoteName
 from whosings.progress import bar
 from whosings.training.record import RECORD
@@ -73,7 +72,6 @@ def audit_run(
     `out` is by default `run`/audit. On the collection that it was trained on, only the test songs of its
     split (or of `split`) are heard.
     """
-    keep_freed_memory()  # a third quicker: thousands of windows go through the network
     model = SavedModel(run)
     if split is None and (run / RECORD).is_file():
         arguments, own_split = trained_on(run)
