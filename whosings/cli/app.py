@@ -37,7 +37,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; every expected error is one sentence on standard error."""
-    keep_freed_memory()  # here and not where networks answer: a program that imports whosings has its own ways
+    keep_freed_memory()  # here, since a program that imports whosings has its own ways
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end the work
             stream.reconfigure(errors="backslashreplace")

@@ -26,8 +26,8 @@ from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Side
 from whosings.errors import WhosingsError
 from whosings.files import replacing, write_json
-from whosings.models import ModelCard, count_parameters, create, find_system, save_model
 from whosings.memory import keep_freed_memory
+from whosings.models import ModelCard, count_parameters, create, find_system, save_model
 from whosings.models.precision import multiplies_bfloat16
 from whosings.training.curves import learning_curves
 from whosings.training.frozen import behind_frozen

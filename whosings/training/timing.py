@@ -6,8 +6,8 @@ import time
 
 import torch
 
-from whosings.models import create, find_system
 from whosings.memory import keep_freed_memory
+from whosings.models import create, find_system
 from whosings.training.objective import Objective
 from whosings.training.recipe import Recipe
 from whosings.training.run import precision_of
