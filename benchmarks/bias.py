@@ -302,8 +302,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Run what is left of the grid, and write its table after every run."""
-    given, console = parser().parse_args(), Console()
+    """Parse and run; an expected error is one sentence."""
+    try:
+        benchmark(parser().parse_args())
+    except WhosingsError as error:
+        raise SystemExit(str(error)) from None
+
+
+def benchmark(given: argparse.Namespace) -> None:
+    """Run what is left of the grid, write its table after every run, and print it."""
+    console = Console()
     found = {cell: finished(cell, given) for cell in cells(given)}
     runs = {cell: tested for cell, tested in found.items() if tested is not None}
     _write(runs, given)
