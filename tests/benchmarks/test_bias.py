@@ -17,7 +17,6 @@ from benchmarks.bias import Cell, Row
 from tests.collection.sounds import melody, write
 from whosings.collection.confounded import TESTS
 from whosings.collection.track import Source
-from whosings.errors import WhosingsError
 from whosings.evidence.answers import WindowRow
 from whosings.evidence.bias import Tested
 from whosings.models.store import load_card
@@ -185,7 +184,7 @@ def test_vocals_are_taken_out_of_the_mixes_once_and_for_all_ties(
     assert report.count("Left out, as no seed is finished") == 2 and "gap less that at tie 0" not in report
     assert sorted(path.name for path in (out / "runs").iterdir()) == ["vocals"]
     assert list(json.loads((out / "bias.json").read_text())["ties"]["0.9"]["recipes"]) == ["crnn:vocals"]
-    with pytest.raises(WhosingsError, match="the run here has another window"):
+    with pytest.raises(SystemExit, match="the run here has another window"):
         run("crnn:vocals", "--report", window=5)
-    with pytest.raises(WhosingsError, match="the run here has another recipe and source"):
+    with pytest.raises(SystemExit, match="the run here has another recipe and source"):
         run("crnn:vocals", "--report", "--set", "epochs=2", "--mix-db", "3")
