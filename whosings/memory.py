@@ -14,8 +14,8 @@ def keep_freed_memory() -> None:
     Ask glibc to keep freed blocks instead of handing them back to the system after every layer.
 
     A step of training frees and takes gigabytes, a batch of windows to be classified hundreds of megabytes;
-    without this some of their time goes into page faults. The process keeps what it once needed, and needs
-    more of it at most. Elsewhere than on glibc this does nothing; called again, nothing more.
+    without this some of their time goes into page faults. The process keeps what it once needed, and its
+    peak is higher. Elsewhere than on glibc this does nothing; called again, nothing more.
     """
     if not sys.platform.startswith("linux"):
         return

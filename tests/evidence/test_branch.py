@@ -63,4 +63,4 @@ def test_a_run_without_a_branch_says_so(run: Path, tmp_path: Path) -> None:
         CounterfactualNetwork(network, tmp_path / "run")
     done = command("evaluate", tmp_path / "run", "--branch", "counterfactual")
     assert done.status == 2
-    assert "give one trained with LCA" in done.err
+    assert "give one with a learned branch" in done.err

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib import image
+from matplotlib.figure import Figure
 
 from whosings.drawing import INK, VERMILION
 from whosings.errors import WhosingsError
@@ -37,3 +39,18 @@ def test_no_epoch_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(WhosingsError, match=r"no\.png: there is no epoch"):
         learning_curves(tmp_path / "no.png", [], **KEYS)
     assert not list(tmp_path.iterdir())
+
+
+def test_without_scores_there_is_one_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    subplots = Figure.subplots
+
+    def count(self: Figure, rows: int, *more: Any, **settings: Any) -> Any:
+        drawn.append(rows)
+        return subplots(self, rows, *more, **settings)
+
+    monkeypatch.setattr(Figure, "subplots", count)
+    history = [{"epoch": epoch, "train/main": 1.0, "validation/f1_macro": 0.5} for epoch in range(3)]
+    for scores in ([], ["validation/f1_macro"]):
+        learning_curves(tmp_path / "curves.png", history, losses=["train/main"], scores=scores)
+    assert drawn == [1, 2]

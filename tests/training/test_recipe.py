@@ -117,6 +117,8 @@ def test_a_precision_may_be_written_as_a_number(value: str) -> None:
         ("learning_rate=.inf", "learning_rate"),
         ("remix_db=[-.inf, 3]", "remix_db"),
         ("precision=16", "precision"),
+        ("learning_rates={head: -1}", "learning_rates.head"),
+        ("piece_seconds=0.1", "piece_seconds"),
         ("epochs", "epochs"),
         ("epochs=[1", "epochs=[1"),
     ],

@@ -18,7 +18,7 @@ from whosings.errors import WhosingsError
 from whosings.files import read_json, write_json
 from whosings.identify.identifier import calibrate
 from whosings.identify.join import join
-from whosings.models.store import MEMBERS, load_card
+from whosings.models.store import CARD, ENSEMBLE, MEMBERS, load_card
 from whosings.training.record import HISTORY, RECORD, SPLIT, read_record
 from whosings.training.refit import refit
 from whosings.training.run import train
@@ -72,6 +72,7 @@ def test_validation_songs_are_learnt_for_as_many_epochs_as_were_best(
     assert windows == {"train": sum(read_record(run)["windows"].values())}
     weights = [(folder / "model.safetensors").read_bytes() for folder in (run, tmp_path / "final")]
     assert weights[0] != weights[1]
+    assert read_record(tmp_path / "final")["refit_of"] == str(run.resolve())
 
 
 def test_vote_and_calibration_stay(run: Path, store: FeatureStore, tmp_path: Path) -> None:
@@ -84,7 +85,11 @@ def test_vote_and_calibration_stay(run: Path, store: FeatureStore, tmp_path: Pat
 def test_a_falling_learning_rate_falls_to_its_end(
     collection: Collection, store: FeatureStore, tmp_path: Path
 ) -> None:
-    train(training_of(collection, "crnn", "epochs=3", "schedule=cosine"), tmp_path / "run", store, quiet=True)
+    training = training_of(collection, "crnn", "epochs=3", "schedule=cosine")
+    train(training, tmp_path / "run", store, quiet=True)
+    with pytest.raises(WhosingsError, match="not calibrated"):
+        refit(tmp_path / "run", tmp_path / "final", store, quiet=True)
+    calibrate(tmp_path / "run", training, store)
     write_json(tmp_path / "run" / RECORD, read_record(tmp_path / "run") | {"best_epoch": 0})
     refit(tmp_path / "run", tmp_path / "final", store, quiet=True)
     assert len(epochs(tmp_path / "final")) == 3
@@ -132,14 +137,26 @@ def test_what_cannot_be_refit_is_one_sentence(
     run: Path, collection: Collection, store: FeatureStore, tmp_path: Path
 ) -> None:
     refit(run, tmp_path / "final", store, quiet=True)
-    with pytest.raises(WhosingsError, match="no validation songs"):
+    with pytest.raises(WhosingsError, match="final: This split has no validation songs"):
         refit(tmp_path / "final", tmp_path / "again", store, quiet=True)
     with pytest.raises(WhosingsError, match="another"):
         refit(run, run, store, quiet=True)
+    with pytest.raises(WhosingsError, match="join the models as they were before"):
+        join(
+            [tmp_path / "final", shutil.copytree(tmp_path / "final", tmp_path / "other")],
+            tmp_path / "both",
+            store,
+        )
     shutil.copytree(run, tmp_path / "cut")
     write_json(tmp_path / "cut" / RECORD, read_json(run / RECORD, "record") | {"complete": False})
     with pytest.raises(WhosingsError, match="has not ended"):
         refit(tmp_path / "cut", tmp_path / "out", store, quiet=True)
+    shutil.copytree(run, tmp_path / "ensemble")
+    write_json(
+        tmp_path / "ensemble" / CARD, load_card(run).model_dump() | {"system": ENSEMBLE, "members": {"a": 1}}
+    )
+    with pytest.raises(WhosingsError, match="does not tell how the members were trained"):
+        refit(tmp_path / "ensemble", tmp_path / "out", store, quiet=True)
     with pytest.raises(WhosingsError, match="snippet"):
         make_split(collection, "snippet").with_validation_learnt()
     done = command("train", collection.root, "--split", tmp_path / "final" / SPLIT, "--out", tmp_path / "new")

@@ -144,6 +144,15 @@ def test_recast_windows_are_sums_of_anothers_voice_and_their_own_band() -> None:
     torch.testing.assert_close(plain, melodic[:, 0])
 
 
+def test_pieces_bring_their_melody(stems: Collection, store: FeatureStore) -> None:
+    training = training_of(stems, "crnnm", "remix_db=[0, 0]", "piece_seconds=2")
+    windows = windows_of(training, "train", training.tracks("train"), store)
+    x, _, voice, band = windows[0]  # type: ignore[misc]
+    assert x.shape == voice.shape == band.shape == (2, 128, 63)
+    np.testing.assert_allclose(_add_powers(voice[0].numpy(), band[0].numpy()), x[0], atol=1e-3)
+    assert voice[1].equal(x[1]) and not band[1].any()
+
+
 def test_draws_depend_on_seed_and_index_alone(stems: Collection, store: FeatureStore) -> None:
     windows = remixed(stems, store, 0.0)
     again = remixed(stems, store, 0.0)
@@ -200,6 +209,10 @@ def test_a_stem_alone_is_not_remixed(stems: Collection, store: FeatureStore, tmp
     mix = training_of(stems, "crnn", "remix_db=[0, 3]", "epochs=1")
     with pytest.raises(WhosingsError, match="voices over bands, but the vocals alone"):
         train(replace(mix, source=Source("vocals")), tmp_path / "run", store, quiet=True)
+    voices = training_of(stems, "crnn", "voices=true", "epochs=1")
+    for source in (Source("vocals"), Source("accompaniment", None, "spleeter")):
+        with pytest.raises(WhosingsError, match="beside songs or separated vocals, but the"):
+            train(replace(voices, source=source), tmp_path / "run", store, quiet=True)
     assert not (tmp_path / "run").exists()
 
 
@@ -258,8 +271,12 @@ def test_beside_separated_vocals_clean_voices_are_learnt_where_there_are_stems(
 
 
 def test_windows_joined_are_balanced_over_all_lists(stems: Collection, store: FeatureStore) -> None:
-    windows = joined(stems, store, Source())
-    torch.testing.assert_close(balance(windows, 2), torch.ones(2))
+    split = make_split(stems)
+    both, first = (
+        WindowDataset([stems.by_id[name] for name in names], "train", split, store, Source(), 3)
+        for names in (split.train, split.train[:1])
+    )
+    torch.testing.assert_close(balance(JoinedWindows([both, first]), 2), torch.tensor([3 / 4, 3 / 2]))
 
 
 def test_fixed_remixes_are_encoded_once_and_fresh_ones_are_not(
@@ -277,7 +294,7 @@ def test_fixed_remixes_are_encoded_once_and_fresh_ones_are_not(
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
-        (["remixes=1"], "remixes needs remix_db"),
+        (["remixes=1"], "^Recipe crnn_fgnl: remixes needs remix_db"),
         (
             ["remixes=1", "remix_db=[0, 9]", "piece_seconds=3"],
             "remixes cannot be combined with piece_seconds",
@@ -289,3 +306,16 @@ def test_fixed_remixes_are_encoded_once_and_fresh_ones_are_not(
 def test_what_cannot_be_learnt_together_is_one_sentence(overrides: list[str], reason: str) -> None:
     with pytest.raises(WhosingsError, match=reason):
         load_recipe("crnn_fgnl", overrides)
+
+
+def test_a_song_with_a_stem_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    for number, singer in enumerate(SINGERS):
+        for album in range(4):
+            for name in ("song", "song.vocals", "song.accompaniment"):
+                write(tmp_path / singer / f"album {album}" / f"{name}.flac", melody(10 * number + album, 5.0))
+    collection = open_collection(tmp_path)
+    training = training_of(collection, "crnn", "remix_db=[0, 3]", "epochs=1")
+    broken = training.split.train[0]
+    (tmp_path / broken).with_name("song.accompaniment.flac").write_bytes(b"no sound")
+    result = train(training, tmp_path / "run", store_in(tmp_path / "store"), quiet=True)
+    assert list(result.failed) == [broken]

@@ -411,6 +411,9 @@ def test_a_start_that_fails_leaves_nothing_and_blocks_nothing(
     without_stems = replace(good, source=Source("vocals"))
     with pytest.raises(WhosingsError, match="no vocal stem"):
         train(without_stems, tmp_path / "run", store, quiet=True)
+    for wrong in ("pretrained=true", "frozen=[ears]", "counterfactual.branch=learned"):
+        with pytest.raises(WhosingsError):
+            train(training_of(collection, "crnn", wrong), tmp_path / "run", store, quiet=True)
     assert not (tmp_path / "run").exists()
     train(good, tmp_path / "run", store, quiet=True)
     assert read_record(tmp_path / "run")["complete"]

@@ -89,6 +89,15 @@ def test_a_part_that_is_not_there_is_named() -> None:
         Objective(Voiceprint(2), recipe)
 
 
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [("frozen=[encoder, attention, norm, project, head]", "freezes all"), ("dense_l2=0.1", "no dense layer")],
+)
+def test_what_the_network_cannot_learn_is_one_sentence(setting: str, reason: str) -> None:
+    with pytest.raises(WhosingsError, match=reason):
+        Objective(Voiceprint(2), load_recipe("voiceprint", ["pretrained=false", setting]))
+
+
 def test_the_teacher_is_the_network_as_it_was_pretrained() -> None:
     recipe = load_recipe("voiceprint_tuned")
     network = new_network(recipe, 2)

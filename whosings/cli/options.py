@@ -56,7 +56,7 @@ class PaperChoice(StrEnum):
 
 
 CollectionPath = Annotated[Path, typer.Argument(help="A folder of songs, or a CSV manifest.")]
-RunPath = Annotated[Path, typer.Argument(help="A run folder written by 'whosings train'.")]
+RunPath = Annotated[Path, typer.Argument(help="A run folder, of train, join or refit.")]
 WindowOption = Annotated[int, typer.Option(min=1, help="Window length in seconds; published: 3, 5, 10.")]
 SplitOption = Annotated[
     Path | None, typer.Option(help="A split file; without it a kuo split of the seed is drawn.")

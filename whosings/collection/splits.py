@@ -75,7 +75,7 @@ class Split:
         if self.protocol == "snippet":
             raise WhosingsError("In a split of the protocol snippet all songs train already; take another.")
         if not self.validation:
-            raise WhosingsError("This split has no validation songs that could be learnt too.")
+            raise WhosingsError("This split has no validation songs that could be learnt too; take another.")
         return replace(self, train=(*self.train, *self.validation), validation=())
 
     def window_indices(self, side: Side, track_id: str, count: int) -> np.ndarray:

@@ -24,7 +24,7 @@ class CounterfactualNetwork(nn.Module):
         super().__init__()
         if not (run / BRANCH).is_file():
             raise WhosingsError(
-                f"{run}: this run has no counterfactual branch (no {BRANCH}); give one trained with LCA."
+                f"{run}: this run has no counterfactual branch (no {BRANCH}); give one with a learned branch."
             )
         self.network = network
         self.branch = LearnedAttention(network.new_attention())

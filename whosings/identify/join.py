@@ -65,6 +65,11 @@ def join(runs: Sequence[Path], out: Path, store: FeatureStore, *, quiet: bool = 
     names = _names(runs, out)
     members, card = _members(runs)
     arguments, split = _one_split(runs)
+    if not split.validation:
+        raise WhosingsError(
+            f"{runs[0]}: this model was refit, and its validation songs cannot choose weights; "
+            "join the models as they were before, and refit the ensemble."
+        )
     opened = open_collection(Path(arguments["collection"]))
     tracks = [opened.track(name) for name in split.validation]
     each = Track2LogProbabilities(members, store, best_device()).each

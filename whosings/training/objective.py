@@ -53,8 +53,8 @@ class Objective(nn.Module):
     A network with its counterfactual branch, where the recipe has one, and the loss of both.
 
     `weights` (singers,) says how much a window of each counts in the cross-entropy; None: all alike. Raises
-    WhosingsError where the recipe asks for a branch beside a network without attention, or freezes a part
-    that the network does not have.
+    WhosingsError where the recipe asks for what the network lacks (a part to freeze, attention for a branch,
+    a dense layer to penalise), or freezes all of it.
     """
 
     weights: Tensor | None
@@ -69,6 +69,10 @@ class Objective(nn.Module):
         for part in self.frozen:
             part.requires_grad_(False).eval()  # Lightning begins in the mode it finds
         self.counterfactual = self._counterfactual()
+        if not any(parameter.requires_grad for parameter in self.parameters()):
+            raise WhosingsError("This recipe freezes all of its network; let a part learn, such as the head.")
+        if recipe.dense_l2 and not hasattr(network.head, "dense"):
+            raise WhosingsError(f"The head of {recipe.system!r} is no dense layer; set dense_l2=0.")
         # no part of what learns or is saved: the network as it was pretrained
         self.teacher = [copy.deepcopy(network).eval().requires_grad_(False)] if recipe.distil else []
         for layer in network.modules():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -69,7 +69,7 @@ class Recipe(_Strict):
     """start from the pretrained weights of the system, where it has any"""
     frozen: tuple[str, ...] = ()
     """parts of the network that stay as they are, such as encoder"""
-    learning_rates: dict[str, float] = {}
+    learning_rates: dict[str, Annotated[float, Field(gt=0)]] = {}
     """of parts of the network that learn at another rate than the rest, such as a fresh head"""
     logit_l1: float = Field(default=0.0, ge=0)
     """weight of sum |logits| / batch, an activity term of the released CRNN_FGNL"""
@@ -79,13 +79,13 @@ class Recipe(_Strict):
     """share of a new batch in the running statistics; short trainings need more than Keras's 0.01"""
     remix_db: tuple[float, float] | None = None
     """Lowest and highest level in dB of the voice over the band of another song, drawn anew for each training
-    window; None: songs as they are. Needs stems."""
+    window, or once where there are `remixes`; None: songs as they are. Needs stems."""
     remixes: int = Field(default=0, ge=0)
     """how many of each training window are drawn once and learnt beside it, none anew; needs `remix_db`"""
     voices: bool = False
     """The voice alone of each training window is learnt beside it: its stem, or of a mix what the separator
-    takes out."""
-    piece_seconds: float | None = Field(default=None, gt=0)
+    takes out; beside separated vocals the stem, of songs that have stems."""
+    piece_seconds: float | None = Field(default=None, ge=1)
     """Learn from sung pieces of this length, drawn anew at random, all singers alike often, in place of the
     windows one after the other; an epoch has as many. Needs `remix_db`."""
     distil: float = Field(default=0.0, ge=0)
@@ -164,8 +164,9 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         return Recipe.model_validate(settings)
     except ValidationError as error:
         wrong = error.errors()[0]
-        key = ".".join(str(part) for part in wrong["loc"])
-        raise WhosingsError(f"Recipe {name}: {key}: {wrong['msg']}.") from None
+        key = ".".join(str(part) for part in wrong["loc"])  # none where settings do not belong together
+        reason = wrong["msg"].removeprefix("Value error, ")
+        raise WhosingsError(": ".join(filter(None, (f"Recipe {name}", key, f"{reason}.")))) from None
 
 
 def write_recipe(path: Path, recipe: Recipe, base: str | None = None, comment: str = "") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -55,6 +56,11 @@ class Training:
             "seed": self.seed,
         }
 
+    def differing(self, recorded: Mapping[str, Any]) -> list[str]:
+        """Name the arguments that were others when they were recorded, by `arguments`."""
+        earlier = {**recorded, "recipe": _as_of_today(recorded.get("recipe"))}
+        return [name for name, value in self.arguments().items() if earlier.get(name) != value]
+
     @property
     def _takes_mixes_apart(self) -> bool:
         apart = self.recipe.hears_stems and self.source.separator != "stems"
@@ -83,14 +89,14 @@ class Training:
         return [by_id[name] for name in names]
 
 
-def training_of(record: dict[str, Any], split: Split) -> Training:
+def training_of(run: Path, record: dict[str, Any], split: Split) -> Training:
     """
-    Put together what a record says was trained on `split`.
+    Put together on `split` what the record of a run says was trained.
 
     Raises WhosingsError where its collection cannot be opened, or its recipe is no longer one.
     """
-    arguments = record["arguments"]
     try:
+        arguments = record["arguments"]
         recipe = Recipe.model_validate(arguments["recipe"])
         separator: SeparatorName = arguments["separator"] or "stems"
         source = Source(arguments["source"], arguments["mix_db"], separator)
@@ -98,7 +104,7 @@ def training_of(record: dict[str, Any], split: Split) -> Training:
         collection = Path(arguments["collection"])
     except (KeyError, ValidationError):
         raise WhosingsError(
-            "This run was trained by a recipe that is no longer understood; train it again."
+            f"{run}: this model was trained by a recipe that is no longer understood; train it again."
         ) from None
     return Training(open_collection(collection), split, recipe, seconds, source, seed)
 
@@ -123,12 +129,9 @@ def earlier_record(training: Training, out: Path) -> dict[str, Any] | None:
 
     Raises WhosingsError where `out` holds another run.
     """
-    arguments = training.arguments()
     if (out / RECORD).is_file():
         record = read_record(out)
-        earlier = record["arguments"] | {"recipe": _as_of_today(record["arguments"].get("recipe"))}
-        differing = [name for name, value in arguments.items() if earlier.get(name) != value]
-        if differing:
+        if differing := training.differing(record["arguments"]):
             raise WhosingsError(
                 f"{out}: the run here has another {' and '.join(differing)}; choose another --out."
             )

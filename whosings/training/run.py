@@ -73,17 +73,15 @@ def train(
     record = earlier_record(training, out)
     if record and record["complete"]:
         return TrainingResult(out, record["failed"])
-    if training.recipe.hears_bands and training.source.name != "mix":
-        raise WhosingsError(
-            f"{out}: this recipe hears voices over bands, but the {training.source.name} alone are to be "
-            "heard; train on the mix, or set remix_db=null and a branch that does not hear the band."
-        )
+    _check_source(training, out)
     sides, failed = readable_sides(training, store, workers=workers, quiet=quiet)
     datasets = {side: windows_of(training, side, tracks, store) for side, tracks in sides.items()}
-    record = record or begin_record(training, out)
+    keep_freed_memory()
     torch.manual_seed(training.seed)
     network = new_network(training.recipe, len(training.split.singers))
-    module, best, history = _fit(training, network, datasets, out, store.root, quiet)
+    module, learnt = _module(training, network, datasets, store.root, quiet)
+    record = record or begin_record(training, out)  # now, so that a recipe that cannot start blocks no folder
+    best, history = _fit(training, module, learnt, out, quiet)
     _save_best(training, network, module, out)
     _draw_curves(training, history, best, out)
     chosen = history.rows[best]
@@ -99,6 +97,25 @@ def train(
     }
     write_json(out / RECORD, record)
     return TrainingResult(out, failed)
+
+
+def _check_source(training: Training, out: Path) -> None:
+    """Raise WhosingsError where a recipe that hears stems has nothing to hear in the source."""
+    source = training.source
+    if training.recipe.hears_bands and source.name != "mix":
+        raise WhosingsError(
+            f"{out}: this recipe hears voices over bands, but the {source.name} alone are to be heard; train "
+            "on the mix, or by a recipe without remix_db and the branch recast."
+        )
+    if (
+        training.recipe.voices
+        and source.name != "mix"
+        and (source.name, source.separated) != ("vocals", True)
+    ):
+        raise WhosingsError(
+            f"{out}: this recipe hears voices beside songs or separated vocals, but the {source.name} by "
+            f"{source.separator} are to be heard; set voices=false, or another source or separator."
+        )
 
 
 def new_network(recipe: Recipe, num_singers: int) -> nn.Module:
@@ -118,22 +135,27 @@ def new_network(recipe: Recipe, num_singers: int) -> nn.Module:
     return network
 
 
-def _fit(
-    training: Training,
-    network: nn.Module,
-    datasets: dict[Side, Windows],
-    out: Path,
-    cache: Path,
-    quiet: bool,
-) -> tuple[SingerModule, int, History]:
-    """Run Lightning to the last epoch; give the module, the best epoch and the history."""
-    keep_freed_memory()
+def _module(
+    training: Training, network: nn.Module, datasets: dict[Side, Windows], cache: Path, quiet: bool
+) -> tuple[SingerModule, Mapping[Side, Dataset[Example]]]:
+    """Give what Lightning trains and on what: the network, or its rest behind frozen parts."""
     recipe = training.recipe
     bf16 = precision_of(recipe) == "bf16-mixed"
     learner = behind_frozen(network, recipe, datasets, cache, bf16=bf16, quiet=quiet)
     singers = len(training.split.singers)
     weights = balance(datasets["train"], singers) if recipe.balanced else None
-    module = SingerModule(learner.network, learner.recipe, singers, training.seed, weights)
+    return SingerModule(learner.network, learner.recipe, singers, training.seed, weights), learner.datasets
+
+
+def _fit(
+    training: Training,
+    module: SingerModule,
+    datasets: Mapping[Side, Dataset[Example]],
+    out: Path,
+    quiet: bool,
+) -> tuple[int, History]:
+    """Run Lightning to the last epoch; give the best epoch and the history."""
+    recipe = training.recipe
     history = History(out / HISTORY)
     with _quiet_libraries():
         trainer = L.Trainer(
@@ -150,7 +172,7 @@ def _fit(
             log_every_n_steps=1,
         )
         last = _path(out, LAST)
-        batches, validation = _loaders(learner.datasets, training, trainer)
+        batches, validation = _loaders(datasets, training, trainer)
         # Weights and optimiser only, loaded without unpickling code: a checkpoint must not run any.
         with _ctrl_c():
             trainer.fit(
@@ -160,7 +182,7 @@ def _fit(
                 ckpt_path=last if last.is_file() and _checkpoint(last) else None,
                 weights_only=True,
             )
-    return module, _best_epoch(history, training), history
+    return _best_epoch(history, training), history
 
 
 def _best_epoch(history: History, training: Training) -> int:

@@ -155,7 +155,7 @@ def _claim(training: Training, out: Path) -> None:
         earlier = read_json(out / SEARCH, "record of a search")
         if not isinstance(earlier, dict):
             raise WhosingsError(f"{out / SEARCH}: this is no record of a search; choose another --out.")
-        differing = [name for name, value in training.arguments().items() if earlier.get(name) != value]
+        differing = training.differing(earlier)
         if differing and any(out.glob("trial-*")):
             raise WhosingsError(
                 f"{out}: the search here has another {' and '.join(differing)}; choose another --out."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Side
 from whosings.collection.track import Source, Track
+from whosings.collection.windows import Hearing
 from whosings.errors import WhosingsError
 from whosings.progress import bar
 from whosings.training.recipe import Recipe
@@ -35,15 +37,31 @@ def readable_sides(
     wanted: dict[Side, list[Track]] = {"train": training.tracks("train")}
     if not training.is_refit:
         wanted["validation"] = training.tracks("validation")
-    tracks = list({track.id: track for side in wanted.values() for track in side}.values())
-    with bar("Reading songs", len(tracks), quiet=quiet) as progress:
-        failed = store.prepare(tracks, training.source, workers, progress.step, training.hearing)
+    sounds = list(_sounds(training, wanted))
+    failed: dict[str, WhosingsError] = {}
+    with bar("Reading songs", sum(len(tracks) for _, _, tracks in sounds), quiet=quiet) as progress:
+        for source, hearing, tracks in sounds:
+            failed |= store.prepare(tracks, source, workers, progress.step, hearing)
     sides = {side: [track for track in tracks if track.id not in failed] for side, tracks in wanted.items()}
     for side, kept in sides.items():
         if not kept:
             reason = next(iter(failed.values()), "the split names none")
             raise WhosingsError(f"{training.collection.root}: no {side} track can be used ({reason})")
     return sides, {name: str(error) for name, error in failed.items()}
+
+
+def _sounds(
+    training: Training, wanted: Mapping[Side, list[Track]]
+) -> Iterator[tuple[Source, Hearing, list[Track]]]:
+    """Give what is heard of which tracks: of those that train the stems too, if the recipe asks."""
+    recipe, source, hearing = training.recipe, training.source, training.hearing
+    yield source, hearing, list({track.id: track for side in wanted.values() for track in side}.values())
+    if recipe.hears_bands:
+        yield replace(source, name="vocals"), hearing, wanted["train"]
+        yield replace(source, name="accompaniment"), hearing._replace(melody=False), wanted["train"]
+    elif recipe.voices:
+        voices, tracks = _voices_beside(source, wanted["train"])
+        yield voices, hearing, tracks
 
 
 def windows_of(training: Training, side: Side, tracks: list[Track], store: FeatureStore) -> Windows:
@@ -85,12 +103,13 @@ def _joined(recipe: Recipe, common: dict[str, Any], remixed: dict[str, Any]) -> 
     if recipe.remixes:
         parts.append(FixedRemixes(**common, **remixed, draws=recipe.remixes))
     if recipe.voices:
-        parts.append(WindowDataset(**common | _voices(common["source"], common["tracks"])))
+        source, tracks = _voices_beside(common["source"], common["tracks"])
+        parts.append(WindowDataset(**common | {"source": source, "tracks": tracks}))
     return JoinedWindows(parts)
 
 
-def _voices(source: Source, tracks: list[Track]) -> dict[str, Any]:
+def _voices_beside(source: Source, tracks: list[Track]) -> tuple[Source, list[Track]]:
     """Say where voices are heard alone: beside separated vocals, only in songs that have stems."""
     if source.name == "mix":
-        return {"source": replace(source, name="vocals")}
-    return {"source": Source("vocals"), "tracks": [track for track in tracks if track.has_stems]}
+        return replace(source, name="vocals"), tracks
+    return Source("vocals"), [track for track in tracks if track.has_stems]

@@ -167,10 +167,14 @@ class RemixedWindows(ApartWindows):
         random = np.random.default_rng((self.seed, index))
         heard = self._features(track, self._stem("vocals"))
         start = min(start, _last_start(heard, self.length))  # a stem may be shorter than its mix
-        x = heard.window(start, self.length)
-        voice = (x[0] if self.hearing.melody else x).copy()
+        return self._over_a_band(heard.window(start, self.length), track, singer, random)
+
+    def _over_a_band(self, x: np.ndarray, track: Track, singer: int, random: np.random.Generator) -> Apart:
+        """Lay a window of the voice of `track`, (n_mels, T) or (2, n_mels, T), over a band, in place."""
+        log_mel = x[0] if self.hearing.melody else x
+        voice = log_mel.copy()
         band = self._band(track, voice.shape[1], random)
-        (x[0] if self.hearing.melody else x)[:] = _add_powers(voice, band)
+        log_mel[:] = _add_powers(voice, band)
         return self._apart(x, torch.tensor(singer), voice, band)
 
     def _band(self, track: Track, length: int, random: np.random.Generator) -> np.ndarray:
@@ -216,12 +220,11 @@ class RemixedPieces(RemixedWindows):
         for _ in range(TRIES):
             singer, songs = self._songs[random.integers(len(self._songs))]
             track = songs[random.integers(len(songs))]
-            heard = Features(self._log_mel(track, "vocals"), front_end=self.hearing.front_end)
-            voice = heard.window(int(random.integers(_last_start(heard, self.piece) + 1)), self.piece)
-            if _mean_db(voice) > self._voice_db[track.id] - QUIET_DB:
+            heard = self._features(track, self._stem("vocals"))
+            x = heard.window(int(random.integers(_last_start(heard, self.piece) + 1)), self.piece)
+            if _mean_db(x[0] if self.hearing.melody else x) > self._voice_db[track.id] - QUIET_DB:
                 break
-        band = self._band(track, self.piece, random)
-        return self._apart(_add_powers(voice, band), torch.tensor(singer), voice, band)
+        return self._over_a_band(x, track, singer, random)
 
 
 class JoinedWindows(ConcatDataset[Example]):
