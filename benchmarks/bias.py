@@ -31,7 +31,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 from rich.console import Console
 
 from whosings.collection.catalogue import open_collection
@@ -46,8 +45,8 @@ from whosings.evidence.evaluate import METRICS, evaluate, scores_folder
 from whosings.evidence.metrics import expected_calibration_error
 from whosings.files import write_json, write_text
 from whosings.identify.identifier import calibrate
-from whosings.training.recipe import Recipe, load_recipe
-from whosings.training.record import SPLIT, Training, read_record
+from whosings.training.recipe import load_recipe
+from whosings.training.record import SPLIT, Training, as_of_today, read_record
 from whosings.training.run import train
 
 APART: tuple[SourceName, ...] = ("vocals", "accompaniment")
@@ -135,12 +134,9 @@ def _check(cell: Cell, given: argparse.Namespace) -> None:
     """Raise WhosingsError where the run of a cell was asked for in other words."""
     run, source = cell.run(given), cell.row.source(given.mix_db)
     arguments = read_record(run)["arguments"]
-    try:  # through the recipe of today, so that a setting it did not have then counts as left alone
-        recipe = Recipe.model_validate(arguments["recipe"])
-    except ValidationError:
-        recipe = None
+    recipe = load_recipe(cell.row.recipe, given.set)
     same = {
-        "recipe": recipe == load_recipe(cell.row.recipe, given.set),
+        "recipe": as_of_today(arguments["recipe"]) == recipe.model_dump(mode="json"),
         "number of singers": len(Split.load(run / SPLIT).singers) == given.singers,
         "window": arguments["window_seconds"] == given.window,
         "source": (arguments["source"], arguments["mix_db"]) == (source.name, source.mix_db),

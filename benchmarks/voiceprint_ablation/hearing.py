@@ -19,7 +19,7 @@ from whosings.errors import WhosingsError
 from whosings.files import replacing, sha256_of
 from whosings.models.store import WEIGHTS
 from whosings.progress import bar
-from whosings.training.windows import DB_PER_NEPER, STEMS
+from whosings.training.windows import STEMS, add_powers, mean_db
 from whosings.voices.catalogue import print_of
 from whosings.voices.encoder import WINDOW, Voiceprinter
 from whosings.voices.prints import unit
@@ -175,8 +175,7 @@ class Ear:
             self._features(track, Source(stem)).window(start, self.length)
             for (track, start), stem in zip((voice, band), STEMS, strict=True)
         )
-        total = np.logaddexp(v / DB_PER_NEPER, (b + gain) / DB_PER_NEPER) * DB_PER_NEPER
-        return np.asarray(total, dtype=np.float32)
+        return add_powers(v, b + np.float32(gain))
 
     def _add_waves(self, voice: tuple[Track, int], band: tuple[Track, int], gain: float) -> np.ndarray:
         """Add samples in place of powers."""
@@ -192,5 +191,4 @@ class Ear:
 
     def _level(self, name: str, stem: SourceName) -> float:
         """Give the mean power of a stem in dB, as training on remixes takes it."""
-        values = self._features(self.tracks[name], Source(stem)).log_mel
-        return float(10 * np.log10(np.mean(np.power(10, values / 10))))
+        return mean_db(self._features(self.tracks[name], Source(stem)).log_mel)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.command import whosings as command
 from tests.sung import all_is_sung
-from tests.training.songs import songs, stop_in_epoch, store_in, training_of
+from tests.training.songs import stop_in_epoch, training_of
 from whosings.collection.catalogue import Collection
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Split, make_split
@@ -26,16 +26,6 @@ from whosings.training.run import train
 __all__ = ["all_is_sung"]
 pytestmark = pytest.mark.usefixtures("all_is_sung")
 BEST = 1  # the epoch that is made to be the best of three
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
-    return songs(tmp_path_factory.mktemp("songs"))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
-    return store_in(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ from whosings.training.windows import (
     JoinedWindows,
     RemixedWindows,
     WindowDataset,
-    _add_powers,
+    add_powers,
     balance,
 )
 
@@ -50,11 +50,6 @@ def stems(tmp_path_factory: pytest.TempPathFactory) -> Collection:
             write(folder / "song.accompaniment.flac", band / 2)
             write(folder / "song.flac", voice / 2 + band / 2)
     return open_collection(root)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
-    return store_in(tmp_path_factory.mktemp("store"))
 
 
 def remixed(
@@ -80,8 +75,8 @@ def test_the_sum_of_powers_is_close_to_a_real_mix(stems: Collection, store: Feat
     """What the sum leaves out is interference: small beside the 3 dB between one power and two equal ones."""
     track = stems.tracks[0]
     voice, band, mix = (store.log_mel(track, Source(name)) for name in ("vocals", "accompaniment", "mix"))
-    assert np.abs(_add_powers(voice, band) - mix).mean() < TWO_EQUAL_POWERS / 2
-    assert np.abs(np.maximum(voice, band) - mix).mean() > np.abs(_add_powers(voice, band) - mix).mean()
+    assert np.abs(add_powers(voice, band) - mix).mean() < TWO_EQUAL_POWERS / 2
+    assert np.abs(np.maximum(voice, band) - mix).mean() > np.abs(add_powers(voice, band) - mix).mean()
 
 
 def apart(collection: Collection, store: FeatureStore, source: Source) -> ApartWindows:
@@ -95,7 +90,7 @@ def test_voice_and_band_of_a_window_are_as_loud_as_in_its_mix(
     stems: Collection, store: FeatureStore, level_db: float | None
 ) -> None:
     window = apart(stems, store, Source("mix", level_db))[0]
-    sum_of_both = _add_powers(window.voice.numpy(), window.band.numpy())
+    sum_of_both = add_powers(window.voice.numpy(), window.band.numpy())
     assert np.abs(sum_of_both - window.x.numpy()).mean() < TWO_EQUAL_POWERS / 2
     voice_db, band_db = (10 * np.log10((10 ** (x.numpy() / 10)).mean()) for x in (window.voice, window.band))
     if level_db is not None:
@@ -106,7 +101,7 @@ def test_a_remixed_window_is_the_sum_of_what_it_says_it_is_made_of(
     stems: Collection, store: FeatureStore
 ) -> None:
     window = remixed(stems, store, 0.0)[1]
-    np.testing.assert_allclose(_add_powers(window.voice.numpy(), window.band.numpy()), window.x, atol=1e-3)
+    np.testing.assert_allclose(add_powers(window.voice.numpy(), window.band.numpy()), window.x, atol=1e-3)
 
 
 @pytest.mark.parametrize("system", ["crnn_fgnl_light", "crnnm_fgnl"])
@@ -135,8 +130,8 @@ def test_a_recast_branch_hears_another_voice_over_the_same_band(
 def test_recast_windows_are_sums_of_anothers_voice_and_their_own_band() -> None:
     voice, band = torch.randn(3, 2, 8, 5) * 10, torch.randn(3, 2, 8, 5) * 10
     one, two, alone = recast(voice, band, torch.tensor([0, 1, 1]))
-    np.testing.assert_allclose(one[0], _add_powers(voice[2, 0].numpy(), band[0, 0].numpy()), atol=1e-4)
-    np.testing.assert_allclose(two[0], _add_powers(voice[0, 0].numpy(), band[1, 0].numpy()), atol=1e-4)
+    np.testing.assert_allclose(one[0], add_powers(voice[2, 0].numpy(), band[0, 0].numpy()), atol=1e-4)
+    np.testing.assert_allclose(two[0], add_powers(voice[0, 0].numpy(), band[1, 0].numpy()), atol=1e-4)
     assert one[1].equal(voice[2, 1])  # the melody is that of the voice
     assert alone.equal(band[2])  # the voice before is of the same singer
     singer = torch.tensor([0, 1, 2])
@@ -149,7 +144,7 @@ def test_pieces_bring_their_melody(stems: Collection, store: FeatureStore) -> No
     windows = windows_of(training, "train", training.tracks("train"), store)
     x, _, voice, band = windows[0]  # type: ignore[misc]
     assert x.shape == voice.shape == band.shape == (2, 128, 63)
-    np.testing.assert_allclose(_add_powers(voice[0].numpy(), band[0].numpy()), x[0], atol=1e-3)
+    np.testing.assert_allclose(add_powers(voice[0].numpy(), band[0].numpy()), x[0], atol=1e-3)
     assert voice[1].equal(x[1]) and not band[1].any()
 
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.command import whosings as command
-from tests.training.songs import QUICK, songs, stop_in_epoch, store_in, training_of
+from tests.training.songs import QUICK, songs, stop_in_epoch, training_of
 from whosings.collection.catalogue import Collection, open_collection
 from whosings.collection.features import FeatureStore
 from whosings.collection.splits import Split, make_split
@@ -33,16 +33,6 @@ from whosings.training.run import _WholeFiles, train
 TERMS = {"main", "effect", "cf", "ent_cf", "att", "ent_main"}
 LCA = ("epochs=3", "counterfactual.first_step=1")
 CRNN = ("epochs=3",)
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
-    return songs(tmp_path_factory.mktemp("songs"))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
-    return store_in(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")

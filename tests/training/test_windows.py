@@ -23,11 +23,6 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     return songs(tmp_path_factory.mktemp("songs"), seconds=7)
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
-    return store_in(tmp_path_factory.mktemp("store"))
-
-
 def dataset(
     collection: Collection, store: FeatureStore, split: Split, side: Side = "train", seconds: int = 3
 ) -> WindowDataset:

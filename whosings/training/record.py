@@ -58,7 +58,7 @@ class Training:
 
     def differing(self, recorded: Mapping[str, Any]) -> list[str]:
         """Name the arguments that were others when they were recorded, by `arguments`."""
-        earlier = {**recorded, "recipe": _as_of_today(recorded.get("recipe"))}
+        earlier = {**recorded, "recipe": as_of_today(recorded.get("recipe"))}
         return [name for name, value in self.arguments().items() if earlier.get(name) != value]
 
     @property
@@ -141,7 +141,7 @@ def earlier_record(training: Training, out: Path) -> dict[str, Any] | None:
     return None
 
 
-def _as_of_today(recipe: Any) -> Any:
+def as_of_today(recipe: Any) -> Any:
     """Give a recorded recipe with the settings that there were none of when it was recorded, left alone."""
     try:
         return Recipe.model_validate(recipe).model_dump(mode="json")

@@ -114,7 +114,7 @@ class ApartWindows(WindowDataset):
         super().__init__(*args, **kwargs)
         self._tracks = list(dict.fromkeys(track for track, _, _ in self._windows))
         self._voice_db, self._band_db = (
-            {track.id: _mean_db(self._log_mel(track, name)) for track in self._tracks} for name in STEMS
+            {track.id: mean_db(self._log_mel(track, name)) for track in self._tracks} for name in STEMS
         )
 
     def __getitem__(self, index: int) -> Apart:  # type: ignore[override]
@@ -174,7 +174,7 @@ class RemixedWindows(ApartWindows):
         log_mel = x[0] if self.hearing.melody else x
         voice = log_mel.copy()
         band = self._band(track, voice.shape[1], random)
-        log_mel[:] = _add_powers(voice, band)
+        log_mel[:] = add_powers(voice, band)
         return self._apart(x, torch.tensor(singer), voice, band)
 
     def _band(self, track: Track, length: int, random: np.random.Generator) -> np.ndarray:
@@ -222,7 +222,7 @@ class RemixedPieces(RemixedWindows):
             track = songs[random.integers(len(songs))]
             heard = self._features(track, self._stem("vocals"))
             x = heard.window(int(random.integers(_last_start(heard, self.piece) + 1)), self.piece)
-            if _mean_db(x[0] if self.hearing.melody else x) > self._voice_db[track.id] - QUIET_DB:
+            if mean_db(x[0] if self.hearing.melody else x) > self._voice_db[track.id] - QUIET_DB:
                 break
         return self._over_a_band(x, track, singer, random)
 
@@ -266,14 +266,14 @@ def _last_start(features: Features, length: int) -> int:
     return max(features.frames - length, 0)
 
 
-def _add_powers(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Add two power spectrograms in dB."""
+def add_powers(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Add two power spectrograms in dB, of one shape: float32."""
     total = np.logaddexp(a / DB_PER_NEPER, b / DB_PER_NEPER) * DB_PER_NEPER
     return np.asarray(total, dtype=np.float32)
 
 
-def _mean_db(log_mel: np.ndarray) -> float:
-    """Mean power over a song, in dB."""
+def mean_db(log_mel: np.ndarray) -> float:
+    """Give the mean power of a song's log-mel (n_mels, frames), in dB."""
     return float(10 * np.log10(np.mean(np.power(10, log_mel / 10))))
 
 
