@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.training.songs import SINGERS
-from tests.training.test_remix import stems, store
+from tests.training.test_remix import stems
 from whosings.audio.frontend import SPEAKER
 from whosings.collection.catalogue import Collection
 from whosings.collection.features import FeatureStore
@@ -26,7 +26,7 @@ from whosings.training.recipe import load_recipe
 from whosings.training.run import new_network
 from whosings.training.windows import RemixedPieces
 
-__all__ = ["stems", "store"]  # fixtures
+__all__ = ["stems"]  # fixtures
 
 
 def pieces(collection: Collection, store: FeatureStore, level_db: float = 0.0) -> RemixedPieces:
