@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -210,6 +211,20 @@ def test_adding_at_once_loses_nothing(tmp_path: Path, sounds: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(enrol, range(8)))
     assert [singer.prints for singer in _open(tmp_path).singers()] == [6] * 8
+
+
+def test_a_library_that_another_process_starts_is_no_other_folder(
+    tmp_path: Path, sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started_meanwhile(folder: Path) -> Iterator[Path]:
+        monkeypatch.undo()  # once
+        _enrol(_open(tmp_path), sounds, "Ada", "song")
+        return folder.iterdir()
+
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / ".library-cut_off.json").touch()  # a start that was killed
+    monkeypatch.setattr(Path, "iterdir", started_meanwhile)
+    assert [singer.name for singer in _open(tmp_path).singers()] == ["Ada"]
 
 
 def test_prints_of_different_encoders_never_mix(small: VoiceLibrary) -> None:

@@ -24,6 +24,7 @@ from whosings.wording import counted
 CARD = "library.json"
 FORMAT = "whosings voices 1"
 LOCK = ".lock"
+PASSING = (LOCK, f".{Path(CARD).stem}-")  # what may stand there before the card: the lock, a half-written one
 PATIENCE = 60  # seconds to wait for another process that writes
 FEWEST_FOR_CENTRE = 10  # songs whose mean is taken for what all songs share
 WINDOWS_PER_SONG = 40  # windows fetched for each song wanted from a search
@@ -160,11 +161,12 @@ class VoiceLibrary:
     # what the library is
 
     def _exists(self) -> bool:
+        # Looked through before the card is looked for: another process may be starting the library.
+        entries = self.folder.iterdir() if self.folder.is_dir() else ()
+        taken = self.folder.is_file() or any(not entry.name.startswith(PASSING) for entry in entries)
         if (self.folder / CARD).is_file():
             return True
-        if self.folder.is_file() or (
-            self.folder.is_dir() and any(entry.name != LOCK for entry in self.folder.iterdir())
-        ):
+        if taken:
             raise WhosingsError(f"{self.folder}: this is no voices library; name another folder.")
         return False
 
