@@ -18,7 +18,7 @@ from tests.shared_data import mir1k
 from tests.voices.fake import FakeEncoder, heard, sound
 from whosings.collection.track import SeparatorName
 from whosings.errors import WhosingsError
-from whosings.models.voiceprint.pretrained import SHA256
+from whosings.models.voiceprint.pretrained import WEIGHTS
 from whosings.voices.desk import ALONE, DEFAULTS, default_folder, separated_sound
 from whosings.voices.library import BORROWED, CARD, CONSENT, EVIDENCE, UNDECIDED, VoiceLibrary
 from whosings.voices.prints import Prints
@@ -294,7 +294,7 @@ def test_without_thresholds_the_nearest_is_told_and_nobody_named(sounds: Path, t
 def test_the_defaults_are_what_the_benchmark_found(hears: str, key: str) -> None:
     results = Path(__file__).parents[1] / "benchmarks" / "results" / "mir1k"
     found = json.loads((results / f"voice_defaults_{hears}.json").read_text())
-    assert DEFAULTS[f"ecapa {SHA256[:12]}, {key}"].to_dict() == found["thresholds"]
+    assert DEFAULTS[f"ecapa {WEIGHTS["ecapa"].sha256[:12]}, {key}"].to_dict() == found["thresholds"]
 
 
 def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,9 @@ import soundfile
 from tests.audio.sounds import noise, tone
 from tests.shared_data import mir1k
 from whosings.audio import decode, logmel
+from whosings.audio.frontend import KALDI
 from whosings.audio.units import HOP, N_MELS, SAMPLE_RATE
+from whosings.models.voiceprint.campplus import FLOOR_DB, NEPERS
 
 
 def librosa_log_mel(samples: np.ndarray, top_db: float | None = 80.0) -> np.ndarray:
@@ -40,6 +42,22 @@ def test_log_mel_is_that_of_librosa(samples: int) -> None:
     assert ours.dtype == np.float32
     assert ours.shape == (N_MELS, 1 + samples // HOP)
     np.testing.assert_allclose(ours, librosa_log_mel(sound), atol=1e-3)
+
+
+def test_the_log_mel_of_kaldi_encoders_is_kaldis() -> None:
+    """Kaldi's frames begin where ours have their centre: 120 zeros before put both on the same samples."""
+    native = pytest.importorskip("kaldi_native_fbank")
+    options = native.FbankOptions()
+    options.frame_opts.dither = 0
+    options.mel_opts.num_bins = 80
+    sound = song(60_000)
+    fbank = native.OnlineFbank(options)
+    fbank.accept_waveform(SAMPLE_RATE, sound.tolist())
+    fbank.input_finished()
+    nepers = np.stack([fbank.get_frame(t) for t in range(fbank.num_frames_ready)], axis=1)
+    ours = logmel.log_mel(np.pad(sound, (120, 0)), KALDI)[:, 2 : 2 + nepers.shape[1]]
+    ours = np.maximum(ours, FLOOR_DB)  # as the network does
+    np.testing.assert_allclose(ours * NEPERS, nepers, atol=5e-3)  # Kaldi computes in single precision
 
 
 def test_log_mel_blocks_have_no_floor_but_the_smallest_power() -> None:

@@ -20,7 +20,7 @@ from whosings.collection.splits import Side, make_split
 from whosings.collection.windows import Hearing
 from whosings.errors import WhosingsError
 from whosings.models import create, load_model
-from whosings.models.voiceprint import ecapa, network
+from whosings.models.voiceprint import ecapa
 from whosings.models.voiceprint.network import Voiceprint
 from whosings.models.voiceprint.pretrained import load_pretrained
 from whosings.training import frozen
@@ -57,8 +57,7 @@ def narrow() -> Iterator[None]:
     """The real system with a sixteenth of its channels."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ecapa, "WIDTH", 64)
-        for module in (ecapa, network):
-            patch.setattr(module, "FRAMES", 192)
+        patch.setattr(ecapa, "FRAMES", 192)
         yield
 
 
@@ -260,8 +259,7 @@ def test_a_map_counts_in_proportion() -> None:
 
 def test_both_halves_of_the_real_network_are_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ecapa, "WIDTH", 1024)
-    for module in (ecapa, network):
-        monkeypatch.setattr(module, "FRAMES", 3072)
+    monkeypatch.setattr(ecapa, "FRAMES", 3072)
     system, x = Voiceprint(3), torch.randn(1, 80, 50) * 10 - 40
     load_pretrained(system)
     system.eval()

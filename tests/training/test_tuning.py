@@ -176,10 +176,10 @@ def test_a_system_without_pretrained_weights() -> None:
 def test_missing_weights_stop_before_anything_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from whosings.models.voiceprint import pretrained
+    from whosings.models.voiceprint.pretrained import Weights
 
-    monkeypatch.setattr(pretrained, "_package_folder", lambda: tmp_path)
-    monkeypatch.setattr(pretrained, "_hub_folders", lambda: [])
-    monkeypatch.setenv("WHOSINGS_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(Weights, "_package_folder", lambda _: tmp_path)
+    for variable in ("WHOSINGS_WEIGHTS", "HF_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
     with pytest.raises(WhosingsError, match="voice encoder are not there"):
         new_network(load_recipe("voiceprint"), 2)

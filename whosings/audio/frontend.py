@@ -24,17 +24,26 @@ class FrontEnd:
     """
 
     name: str
-    n_fft: int
+    frame: int
     """samples to a frame"""
     hop: int
     """samples from frame to frame"""
     n_mels: int
     taper: Callable[[int], np.ndarray]
-    """samples of a frame -> their weights (n_fft,)"""
+    """samples of a frame -> their weights (frame,)"""
     filters: Callable[[int, int], np.ndarray]
     """n_fft, bands -> weights of the bins in the bands, (n_mels, 1 + n_fft // 2)"""
     top_db: float | None
     """dB kept below the loudest cell of a song; None leaves that to the network, window by window"""
+    padded: int | None = None
+    """points of the transform, where a frame is longer with zeros after its samples"""
+    emphasis: float | None = None
+    """how much of the sample before each sample of a frame loses, once the frame has lost its mean"""
+
+    @property
+    def n_fft(self) -> int:
+        """Points of the transform of a frame."""
+        return self.padded or self.frame
 
     @property
     def frame_rate(self) -> float:
@@ -44,7 +53,7 @@ class FrontEnd:
     @property
     def settings(self) -> tuple[str | int | float | None, ...]:
         """All that decides the numbers, for the keys of caches."""
-        return (SAMPLE_RATE, self.n_fft, self.hop, self.n_mels, AMIN, self.top_db)
+        return (SAMPLE_RATE, self.frame, self.hop, self.n_mels, AMIN, self.top_db)
 
     def window_frames(self, seconds: float) -> int:
         """Give the frames of a window: 94, 157 and 313 for 3, 5 and 10 s of the singers' front end."""
@@ -60,6 +69,12 @@ def _hann(samples: int) -> np.ndarray:
 def _hamming(samples: int) -> np.ndarray:
     """Give the periodic Hamming window (samples,), float64."""
     window: np.ndarray = 0.54 - 0.46 * np.cos(2 * np.pi * np.arange(samples) / samples)
+    return window
+
+
+def _povey(samples: int) -> np.ndarray:
+    """Give Kaldi's window (samples,), float64: a symmetric Hann window to the power 0.85."""
+    window: np.ndarray = np.hanning(samples) ** 0.85
     return window
 
 
@@ -87,11 +102,25 @@ def _symmetric_filters(n_fft: int, bands: int) -> np.ndarray:
     return filters
 
 
+def _kaldi_filters(n_fft: int, bands: int) -> np.ndarray:
+    """Give Kaldi's mel filters: triangles on the mel scale itself from 20 Hz up, height 1."""
+    from librosa import hz_to_mel
+
+    low, high = hz_to_mel([20, SAMPLE_RATE / 2], htk=True)
+    edges = np.linspace(low, high, bands + 2)
+    bins = hz_to_mel(np.linspace(0, SAMPLE_RATE / 2, 1 + n_fft // 2), htk=True)
+    filters: np.ndarray = np.maximum(1 - np.abs(bins - edges[1:-1, None]) / (edges[1] - edges[0]), 0)
+    return filters
+
+
 SINGER = FrontEnd("log-mel", N_FFT, HOP, N_MELS, _hann, _slaney_filters, TOP_DB)
 """What the paper's systems hear (Kuo 2021): long frames, fine bands."""
 
 SPEAKER = FrontEnd("log-mel-speaker", 400, 160, 80, _hamming, _symmetric_filters, None)
 """What speaker encoders trained with SpeechBrain hear: 25 ms every 10 ms."""
+
+KALDI = FrontEnd("log-mel-kaldi", 400, 160, 80, _povey, _kaldi_filters, None, 512, 0.97)
+"""What speaker encoders trained on Kaldi's filter banks hear, such as 3D-Speaker's: 25 ms every 10 ms."""
 
 
 @lru_cache
@@ -104,5 +133,5 @@ def mel_filters(front_end: FrontEnd) -> csr_array:
 
 @lru_cache
 def taper(front_end: FrontEnd) -> np.ndarray:
-    """Give the weights `(n_fft,)` of the samples of a frame, float64."""
-    return front_end.taper(front_end.n_fft)
+    """Give the weights `(frame,)` of the samples of a frame, float64."""
+    return front_end.taper(front_end.frame)

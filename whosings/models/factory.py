@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from whosings.audio.frontend import SPEAKER
+from whosings.audio.frontend import KALDI, SPEAKER
 from whosings.collection.windows import HEARING, Hearing
 from whosings.errors import WhosingsError
 from whosings.models.crnn import CRNN, CRNNM, CRNNLarge
@@ -53,6 +53,12 @@ SYSTEMS: dict[str, System] = {
         Voiceprint,
         "ECAPA-TDNN, pretrained on the speech of 7,205 people (Desplanques et al. 2020)",
         Hearing(SPEAKER),
+        load_pretrained,
+    ),
+    "voiceprint_campplus": System(
+        partial(Voiceprint, encoder="campplus"),
+        "CAM++, pretrained on speech in Mandarin and English (Wang et al. 2023)",
+        Hearing(KALDI),
         load_pretrained,
     ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from whosings.models.voiceprint.campplus import CAMPlusPlus
 from whosings.models.voiceprint.ecapa import ECAPA
 
 
@@ -25,6 +26,6 @@ def answering(network: nn.Module, device: torch.device | str) -> torch.autocast:
     """
     # The encoder needs less than half the time. The paper's networks would save 0.02 s of 0.06 s a window,
     # too little for tables that change in the third digit with the machine.
-    large = any(isinstance(module, ECAPA) for module in network.modules())
+    large = any(isinstance(module, ECAPA | CAMPlusPlus) for module in network.modules())
     device_type = torch.device(device).type
     return torch.autocast(device_type, torch.bfloat16, enabled=large and multiplies_bfloat16(device))

@@ -18,7 +18,8 @@ from whosings.models import find_system, load_model
 from whosings.models.precision import answering
 from whosings.models.store import WEIGHTS, load_card
 from whosings.models.voiceprint.network import DIM, Voiceprint
-from whosings.models.voiceprint.pretrained import SHA256, load_pretrained
+from whosings.models.voiceprint.pretrained import WEIGHTS as PRETRAINED
+from whosings.models.voiceprint.pretrained import load_pretrained
 from whosings.voices.prints import Prints, unit
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Voiceprinter:
         self.run = run
         if run is None:
             self.source = Source() if separator == "stems" else Source("vocals", None, separator)
-            self._weights = SHA256
+            self._weights = PRETRAINED["ecapa"].sha256
         else:
             card = load_card(run)
             if card.system != SYSTEM:

@@ -105,10 +105,11 @@ class Block(nn.Module):
 
 
 class ECAPA(nn.Module):
-    """Windows (B, 80, T) in dB -> frames (B, 3072, T), before any pooling."""
+    """Windows (B, 80, T) in dB of the `SPEAKER` front end -> frames (B, 3072, T), before any pooling."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.channels = FRAMES
         first = TDNN(BANDS, WIDTH, kernel=5)
         self.blocks = nn.ModuleList([first, *(Block(WIDTH, dilation) for dilation in DILATIONS)])
         self.mfa = TDNN(3 * WIDTH, FRAMES)

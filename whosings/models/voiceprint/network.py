@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whosings.lca import row_dropout
-from whosings.models.voiceprint.ecapa import ECAPA, FRAMES, Conv, Norm
+from whosings.models.voiceprint.campplus import CAMPlusPlus
+from whosings.models.voiceprint.ecapa import ECAPA, Conv, Norm
 from whosings.models.voiceprint.pooling import TimeAttention, pool
 
 DIM = 192  # of a voiceprint
 SCALE = 20.0  # of the cosines: a cosine 0.2 ahead is a probability 50 times as high
 BODY = {"encoder", "attention", "norm", "project"}  # all parts but the head
+
+EncoderName = Literal["ecapa", "campplus"]
+ENCODERS: dict[EncoderName, type[ECAPA] | type[CAMPlusPlus]] = {"ecapa": ECAPA, "campplus": CAMPlusPlus}
 
 Split = tuple[Callable[[Tensor], Tensor], nn.Module]
 
@@ -51,7 +55,7 @@ class FromFrames(nn.Module):
     `parts` are at least attention, norm, project and head; modules given stay shared with their owner.
     """
 
-    attention: nn.Module
+    attention: TimeAttention
     norm: nn.Module
     project: nn.Module
     head: nn.Module
@@ -63,15 +67,15 @@ class FromFrames(nn.Module):
 
     def new_attention(self) -> TimeAttention:
         """Give a fresh attention over the encoder's frames."""
-        return TimeAttention(FRAMES)
+        return TimeAttention(self.attention.channels)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Give frames (B, 3072, T): here those that came in."""
+        """Give frames (B, C, T): here those that came in."""
         return x
 
     def decode(self, state: Tensor, attention: Tensor, dropout: Tensor | None = None) -> Tensor:
         """
-        Pool frames by `attention` (B, 3072, T) and classify: (B, singers).
+        Pool frames by `attention` (B, C, T) and classify: (B, singers).
 
         Weights count in proportion to their sum over time, so that a map of any scale (such as the random one
         of counterfactual attention learning, uniform in [0, 2]) still gives a mean and a deviation.
@@ -82,7 +86,7 @@ class FromFrames(nn.Module):
         return cast(Tensor, self.head(voiceprints))
 
     def join(self, frames: Tensor, attention: Tensor) -> Tensor:
-        """Give voiceprints (B, 192) of frames (B, 3072, T) under a map of the same shape, of sum 1 over T."""
+        """Give voiceprints (B, 192) of frames (B, C, T) under a map of the same shape, of sum 1 over T."""
         pooled = self.norm(pool(frames, attention))
         return cast(Tensor, self.project(pooled.unsqueeze(2))).squeeze(2)
 
@@ -98,25 +102,29 @@ class FromFrames(nn.Module):
 
 class Voiceprint(FromFrames):
     """
-    ECAPA-TDNN with a head for known singers, an `AttentionNetwork` of `whosings.lca`.
+    A speaker encoder with a head for known singers, an `AttentionNetwork` of `whosings.lca`.
 
     Its map is the weight of each channel at each frame in the pooling; the counterfactual branch is a second
-    attention over the same frames. Windows are log-mel (B, 80, T) of the `SPEAKER` front end.
+    attention over the same frames. Windows are log-mel (B, 80, T) in dB, of the `SPEAKER` front end for
+    ECAPA-TDNN (3072 channels) and of `KALDI` for CAM++ (512 channels, T / 2 frames). CAM++ comes without
+    attention: its pretrained map is even, plain mean and deviation, until training moves it.
     """
 
-    encoder: nn.Module
+    encoder: ECAPA | CAMPlusPlus
 
-    def __init__(self, num_singers: int):
+    def __init__(self, num_singers: int, encoder: EncoderName = "ecapa"):
+        body = ENCODERS[encoder]()
         super().__init__(
-            encoder=ECAPA(),
-            attention=self.new_attention(),
-            norm=Norm(2 * FRAMES),
-            project=Conv(2 * FRAMES, DIM),
+            encoder=body,
+            attention=TimeAttention(body.channels),
+            norm=Norm(2 * body.channels) if encoder == "ecapa" else nn.Identity(),
+            project=Conv(2 * body.channels, DIM),
             head=CosineHead(num_singers),
         )
+        self.encoder_name: EncoderName = encoder
 
     def encode(self, x: Tensor) -> Tensor:
-        """Give frames (B, 3072, T) of windows (B, 80, T)."""
+        """Give frames (B, C, T or T / 2) of windows (B, 80, T)."""
         return cast(Tensor, self.encoder(x))
 
     def split_after(self, frozen: Collection[str], *, exchange: bool = False) -> Split | None:
@@ -124,7 +132,7 @@ class Voiceprint(FromFrames):
         Divide into what windows go through before anything learns, and the rest, of the same parameters.
 
         The first gives voiceprints (B, 192) where all parts but the head are `frozen`, else frames
-        (B, 3072, T). With `exchange` the rest keeps its attention map, for a counterfactual one. None where
+        (B, C, T). With `exchange` the rest keeps its attention map, for a counterfactual one. None where
         the encoder itself learns.
         """
         if set(frozen) >= BODY and not exchange:

@@ -26,6 +26,7 @@ class TimeAttention(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
+        self.channels = channels
         self.tdnn = TDNN(3 * channels, ATTENTION_UNITS)
         self.conv = Conv(ATTENTION_UNITS, channels)
 
