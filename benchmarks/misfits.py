@@ -1,14 +1,14 @@
 """
 How well `whosings data check --voices` finds tracks that stand under a wrong artist.
 
-    python benchmarks/misfits.py COLLECTION [--hear mix|separated] [--mix-db 0] [--moved 5] [--draws 50]
-        [--out JSON]
+    python benchmarks/misfits.py COLLECTION [--encoder campplus|ecapa] [--hear mix|vocals] [--mix-db 0]
+        [--moved 5] [--draws 50] [--out JSON]
 
 A draw sets some tracks under other artists, by chance, and asks for the misfits. Prints the average precision
 of their confidence over all tracks that can be judged; precision and recall of those that the command names
 (from one half on); and how many of the moved that were named come with the artist they were taken from. Also
-how many tracks are named in the collection as it is. `separated` hears what Spleeter takes out of the mix, as
-the command does by itself. The encoder is the pretrained one, its prints are kept in the feature cache.
+how many tracks are named in the collection as it is. The command hears the mix by CAM++, as this does by
+itself. Prints are kept in the feature cache.
 
 The parameters of `whosings.identify.misfits` were chosen on MIR-1K, on mixes at 0 dB with 5 % moved: the
 figures of these songs are a little hopeful. Draws share their songs, so the range over draws is no interval.
@@ -74,7 +74,7 @@ def summed_up(draws: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Parse, hear, move, find, print, write."""
-    parser = parser_of(__doc__, hear="separated", kinds=("mix", "separated"))
+    parser = parser_of(__doc__)
     parser.add_argument("--moved", type=int, default=5)
     parser.add_argument("--draws", type=int, default=50)
     given = parser.parse_args()

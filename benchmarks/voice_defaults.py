@@ -1,13 +1,12 @@
 """
 Fit the thresholds of small voices libraries: those of `whosings.voices.desk.DEFAULTS`.
 
-    python benchmarks/voice_defaults.py COLLECTION [--hear mix|vocals|separated] [--mix-db 0] [--out JSON]
+    python benchmarks/voice_defaults.py COLLECTION [--hear mix|vocals] [--mix-db 0] [--out JSON]
 
 Until a library has enough songs to fit its own, these decide. They are fitted on many small libraries drawn
 from a collection with stems: four singers with three songs each are enrolled; other songs of theirs, and
-songs of singers not enrolled, are asked about. `vocals` hears the collection's own stems (`voices add
---voices-alone`), `mix` the mixes as they are (`--separator stems`), `separated` what Spleeter takes out of
-them (`voices add` as it comes). Prints are kept in the feature cache.
+songs of singers not enrolled, are asked about. `mix` hears the mixes (`voices add`), `vocals` the
+collection's own stems (`voices add --voices-alone`). Prints are kept in the feature cache.
 """
 
 from __future__ import annotations
@@ -89,7 +88,7 @@ def heard(collection: Path, printer: Voiceprinter) -> tuple[np.ndarray, np.ndarr
 
 def main() -> None:
     """Parse the arguments, hear, fit, print, write."""
-    given = parser_of(__doc__, hear="separated").parse_args()
+    given = parser_of(__doc__).parse_args()
     printer = voiceprinter_of(given)
     songs, artists, failed = heard(given.collection, printer)
     known, strange = small_libraries(songs, artists)

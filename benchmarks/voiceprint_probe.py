@@ -1,12 +1,12 @@
 """
 What a speaker encoder knows of singers: equal error rate between songs, and logistic regression by split.
 
-    python benchmarks/voiceprint_probe.py COLLECTION [--hear mix|vocals|separated] [--mix-db 0] [--run RUN]
-        [--splits SPLIT.json ...] [--only ARTIST ...] [--out JSON]
+    python benchmarks/voiceprint_probe.py COLLECTION [--encoder campplus|ecapa] [--run RUN]
+        [--hear mix|vocals|separated] [--mix-db 0] [--splits SPLIT.json ...] [--only ARTIST ...] [--out JSON]
 
-`separated` hears what Spleeter takes out of the mix, `vocals` the collection's own stems. Without a run the
-encoder is the pretrained one; `--only` keeps the songs of artists that a run has never heard. The print of a
-song is the mean of its windows, weighted by singing; the score of two songs their cosine, plain and after
+`separated` hears what Spleeter takes out of the mix, `vocals` the collection's own stems. The encoder is a
+pretrained one, or that of a run; `--only` keeps the songs of artists that a run has never heard. The print of
+a song is the mean of its windows, weighted by singing; the score of two songs their cosine, plain and after
 adaptive score normalisation by the nearest songs of other singers (their voices are known here, so this is
 what a library of strangers would give). Prints are kept in the feature cache.
 """
@@ -87,7 +87,7 @@ def regression(prints: dict[str, Prints], split: Split) -> dict[str, Any]:
 
 def main() -> None:
     """Parse, hear, measure, print, write."""
-    parser = parser_of(__doc__, hear="mix")
+    parser = parser_of(__doc__, ("mix", "vocals", "separated"))
     parser.add_argument("--run", type=Path)
     parser.add_argument("--splits", type=Path, nargs="*", default=[])
     parser.add_argument("--only", nargs="*")

@@ -16,7 +16,6 @@ from tests.command import Done
 from tests.command import whosings as command
 from tests.shared_data import mir1k
 from tests.voices.fake import FakeEncoder, heard, sound
-from whosings.collection.track import SeparatorName
 from whosings.errors import WhosingsError
 from whosings.models.voiceprint.pretrained import WEIGHTS
 from whosings.voices.desk import ALONE, DEFAULTS, default_folder, separated_sound
@@ -31,10 +30,10 @@ KNOWN = Thresholds(0.6, 0.1, 0.7, 0.1, 0.0, "cosine", 40, 10)
 class FakePrinter(FakeEncoder):
     """Built as `Voiceprinter` is; `silence` sings nothing, an unreadable file is a sentence."""
 
-    def __init__(self, run: Path | None = None, separator: SeparatorName = "spleeter"):
+    def __init__(self, run: Path | None = None):
         if run is not None and not run.exists():
             raise WhosingsError(f"{run}: there is no model; train one.")
-        self.id = f"fake of {run.name}" if run else f"fake {separator}"
+        self.id = f"fake of {run.name}" if run else "fake"
 
     def __call__(self, path: Path) -> Prints:
         try:
@@ -55,7 +54,7 @@ def _folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Songs by Ada and [Bo], each in a folder, and one by Zoe, for the made-up encoder."""
     monkeypatch.setattr("whosings.voices.encoder.Voiceprinter", FakePrinter)
-    monkeypatch.setitem(DEFAULTS, "fake spleeter", KNOWN)
+    monkeypatch.setitem(DEFAULTS, "fake", KNOWN)
     for voice in ("Ada", "[Bo]"):
         folder = tmp_path / "sounds" / voice
         folder.mkdir(parents=True)
@@ -117,7 +116,7 @@ def test_consent_is_noted_later_without_hearing_again(sounds: Path, tmp_path: Pa
 
 def test_list(enrolled: Path, tmp_path: Path) -> None:
     told = command("voices", "list").out
-    assert f"{tmp_path / 'voices'}: 2 singers, heard by fake spleeter." in told
+    assert f"{tmp_path / 'voices'}: 2 singers, heard by fake." in told
     assert "letter of [Bo]" in told
     rows = json.loads(command("voices", "list", "--json").out)
     assert [(row["name"], row["files"], row["prints"]) for row in rows] == [("Ada", 2, 12), ("[Bo]", 2, 12)]
@@ -231,36 +230,27 @@ def test_a_library_keeps_to_the_encoder_it_was_begun_with(sounds: Path, tmp_path
     assert "heard by fake of run." in command("voices", "list", *library).out
     assert json.loads((tmp_path / "mine" / CARD).read_text())["made_with"]["run"] == str(run)
     assert command("voices", "search", sounds / "Zoe-one.wav", *library).status == 0
-    told = one_sentence(
-        command("voices", "add", "Zoe", sounds / "Zoe-one.wav", *library, "--separator", "stems")
-    )
-    assert "fake of run" in told and "fake stems" in told
-    both = ("--separator", "stems", "--encoder", run)
-    assert "leave out the other" in one_sentence(command("voices", "add", "Zoe", sounds, *library, *both))
+    (tmp_path / "tuned").mkdir()
+    add = ("voices", "add", "Zoe", sounds / "Zoe-one.wav", *library, "--encoder")
+    told = one_sentence(command(*add, tmp_path / "tuned"))
+    assert "written by the encoder fake of run" in told and "those of fake of tuned" in told
 
     (tmp_path / "other").mkdir()
     moved = run.rename(tmp_path / "other" / "run")
     assert "is gone" in one_sentence(command("voices", "find", sounds / "Zoe-one.wav", *library))
-    add = command("voices", "add", "Zoe", sounds / "Zoe-one.wav", *library, "--encoder", moved)
-    assert add.status == 0
+    assert command(*add, moved).status == 0
     assert command("voices", "search", sounds / "Zoe-one.wav", *library).status == 0
-
-
-def test_a_separator_is_remembered(sounds: Path) -> None:
-    assert command("voices", "add", "Ada", sounds / "Ada", "--separator", "stems").status == 0
-    assert command("voices", "add", "Bo", sounds / "[Bo]").status == 0
-    assert "heard by fake stems." in command("voices", "list").out
 
 
 def test_voices_alone_have_thresholds_of_their_own(sounds: Path, tmp_path: Path, monkeypatch) -> None:
     strict = replace(KNOWN, known=2.0)
-    monkeypatch.setitem(DEFAULTS, "fake stems", strict)
-    monkeypatch.setitem(DEFAULTS, f"fake stems, {ALONE}", KNOWN)
+    monkeypatch.setitem(DEFAULTS, "fake", strict)
+    monkeypatch.setitem(DEFAULTS, f"fake, {ALONE}", KNOWN)
     asked, alone = sound(tmp_path, "Ada", "three"), ("--library", tmp_path / "alone")
-    assert command("voices", "add", "Ada", sounds / "Ada", "--separator", "stems").status == 0
+    assert command("voices", "add", "Ada", sounds / "Ada").status == 0
     assert command("voices", "add", "Ada", sounds / "Ada", *alone, "--voices-alone").status == 0
-    assert command("voices", "add", "Bo", sounds / "[Bo]", *alone, "--separator", "stems").status == 0
-    assert "heard by fake stems, voices alone." in command("voices", "list", *alone).out
+    assert command("voices", "add", "Bo", sounds / "[Bo]", *alone).status == 0
+    assert "heard by fake, voices alone." in command("voices", "list", *alone).out
 
     def known(*library: object) -> tuple[float, str | None]:
         (row,) = json.loads(command("voices", "find", asked, "--json", *library).out)
@@ -270,14 +260,16 @@ def test_voices_alone_have_thresholds_of_their_own(sounds: Path, tmp_path: Path,
     add = ("voices", "add", "Zoe", sounds / "Zoe-one.wav", "--voices-alone")
     assert "was not begun with voices alone; begin another" in one_sentence(command(*add))
     new = ("--library", tmp_path / "new")
-    assert "spleeter has nothing to take" in one_sentence(command(*add, *new, "--separator", "spleeter"))
-    assert "leave out the other" in one_sentence(command(*add, *new, "--encoder", tmp_path))
+    assert "leave out --voices-alone" in one_sentence(command(*add, *new, "--encoder", tmp_path))
     assert not (tmp_path / "new").exists()
 
 
-def test_without_thresholds_the_nearest_is_told_and_nobody_named(sounds: Path, tmp_path: Path) -> None:
+def test_without_thresholds_the_nearest_is_told_and_nobody_named(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(DEFAULTS, "fake")
     for voice in ("Ada", "[Bo]"):
-        assert command("voices", "add", voice, sounds / voice, "--separator", "demucs").status == 0
+        assert command("voices", "add", voice, sounds / voice).status == 0
     done = command("voices", "find", sound(tmp_path, "Ada", "three"))
     assert (done.status, done.err) == (0, "")
     assert "unknown (nearest Ada)" in done.out and f"note {UNDECIDED}" in done.out
@@ -287,14 +279,13 @@ def test_without_thresholds_the_nearest_is_told_and_nobody_named(sounds: Path, t
     assert [name for name, _ in row["scores"]] == ["Ada", "[Bo]"] and UNDECIDED in row["note"]
 
 
-@pytest.mark.parametrize(
-    ("hears", "key"),
-    [("mix", "mix"), ("vocals", f"mix, {ALONE}"), ("separated", "vocals by spleeter")],
-)
+@pytest.mark.parametrize(("hears", "key"), [("mix", "mix"), ("vocals", f"mix, {ALONE}")])
 def test_the_defaults_are_what_the_benchmark_found(hears: str, key: str) -> None:
     results = Path(__file__).parents[1] / "benchmarks" / "results" / "mir1k"
     found = json.loads((results / f"voice_defaults_{hears}.json").read_text())
-    assert DEFAULTS[f"ecapa {WEIGHTS["ecapa"].sha256[:12]}, {key}"].to_dict() == found["thresholds"]
+    encoder = f"campplus {WEIGHTS['campplus'].sha256[:12]}"
+    assert DEFAULTS[f"{encoder}, {key}"].to_dict() == found["thresholds"]
+    assert found["encoder"] == f"{encoder}, {hears}"
 
 
 def test_the_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

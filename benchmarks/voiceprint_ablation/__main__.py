@@ -2,7 +2,9 @@
 What each ingredient gives a singer classifier on frozen voiceprints: an ablation over song-disjoint folds.
 
     python benchmarks/voiceprint_ablation COLLECTION --splits SPLIT.json ... --out FOLDER
-        [--draws 1] [--also half louder] [--tuned RUN ...] [--mix-db 0]
+        [--system voiceprint] [--draws 1] [--also half louder] [--tuned RUN ...] [--mix-db 0]
+
+`--system` is that of the frozen encoder, voiceprint (ECAPA-TDNN) or voiceprint_campplus.
 
 A row is one classifier, or several whose log-probabilities are averaged, on the prints of 5 s windows.
 Settings (and weights of the average) are chosen on the validation songs of each fold; test songs are scored
@@ -32,6 +34,7 @@ from whosings.collection.features import FeatureStore, default_cache
 from whosings.collection.splits import Split
 from whosings.errors import WhosingsError
 from whosings.files import read_json, write_json, write_text
+from whosings.voices.encoder import ENCODERS
 
 # Python puts a script's folder on its path, but of a folder that is run, the folder itself.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -52,14 +55,18 @@ def benchmark(given: argparse.Namespace) -> dict[str, Any]:
         )
     used = {name for split in splits for side in (split.train, split.validation, split.test) for name in side}
     tracks = [track for track in open_collection(given.collection).tracks if track.id in used]
-    about = {"splits": [split.sha256 for split in splits], "mix_db": given.mix_db}
+    about = {
+        "system": given.system,
+        "splits": [split.sha256 for split in splits],
+        "mix_db": given.mix_db,
+    }
     folder = given.out / "prints"
     if (folder / "about.json").is_file() and read_json(folder / "about.json", "prints") != about:
         raise WhosingsError(
-            f"{folder}: these prints are of other splits, or mixed at another level; choose another --out."
+            f"{folder}: these prints are of another encoder, splits or level; choose another --out."
         )
     write_json(folder / "about.json", about)
-    ear = Ear(tracks, splits, FeatureStore(default_cache()), given.mix_db, folder)
+    ear = Ear(tracks, splits, FeatureStore(default_cache()), given.mix_db, folder, given.system)
     ear.runs = {f"{TUNED}-{number}": run for number, run in enumerate(given.tuned)}
     folds = [Fold(number, split, ear.prints) for number, split in enumerate(splits)]
     rows = results(rows_of(given.draws, given.also), folds, len(given.tuned))
@@ -72,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     asked.add_argument("collection", type=Path)
     asked.add_argument("--splits", type=Path, nargs="+", required=True)
     asked.add_argument("--out", type=Path, required=True)
+    asked.add_argument("--system", choices=list(ENCODERS), default="voiceprint")
     asked.add_argument("--tuned", type=Path, nargs="*", default=[])
     asked.add_argument("--mix-db", type=float, default=0.0)
     asked.add_argument("--draws", type=int, default=1)

@@ -17,6 +17,7 @@ from whosings.collection.track import Source, SourceName, Track
 from whosings.collection.windows import Features, window_starts
 from whosings.errors import WhosingsError
 from whosings.files import replacing, sha256_of
+from whosings.models import find_system
 from whosings.models.store import WEIGHTS
 from whosings.progress import bar
 from whosings.training.windows import STEMS, add_powers, mean_db
@@ -53,12 +54,14 @@ class Ear:
         store: FeatureStore,
         mix_db: float,
         folder: Path,
+        system: str,
     ):
         self.tracks = {track.id: track for track in tracks}
         self.store, self.folder = store, folder
         self.mix = Source("mix", mix_db)
         self.vocals = Source("vocals", mix_db, "spleeter")
-        self.hearing = Voiceprinter(separator="stems").hearing
+        self.system = system
+        self.hearing = find_system(system).hearing
         self.front_end = self.hearing.front_end
         self.length = self.front_end.window_frames(WINDOW)
         self.runs: dict[str, Path] = {}
@@ -77,7 +80,7 @@ class Ear:
             parts = [self.prints(part) for part in kind.split("+")]
             joined = {name: np.hstack([part[name].vectors for part in parts]) for name in self.tracks}
             return {name: Heard(vectors, np.full(len(vectors), "")) for name, vectors in joined.items()}
-        voiceprinter = Voiceprinter(self.runs.get(kind), "stems")
+        voiceprinter = Voiceprinter(self.runs.get(kind), system=self.system)
         with bar(f"Hearing {kind}", len(self.tracks)) as progress:
             prints = {}
             for track in self.tracks.values():

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from .folds import TUNED, Member, Row
 
+RICHEST = "mix + remixes, voices, vocals"
 C = "C: B, vocals + voices alone"
 D = "D: C, mix + remixes, voices, vocals"
 
@@ -29,7 +30,8 @@ def rows_of(draws: int, also: Sequence[str] = ()) -> list[Row]:
         Row("mix + a remix of samples", (Member(("mix", "wave-0")),), "mix + a remix"),
         *(Row(f"mix + {d + 1} remixes", (remixed[d],), "mix + a remix") for d in range(1, draws)),
         Row("mix + voices alone", (Member(("mix", "alone")),), "mix"),
-        Row("mix + remixes, voices, vocals", (richest,), "mix + a remix"),
+        Row(RICHEST, (richest,), "mix + a remix"),
+        Row(f"{RICHEST}, refit", (richest,), RICHEST, refit=True),
         Row("mix, refit", (mix,), "mix", refit=True),
         Row("vocals", (vocals,), "mix"),
         Row("vocals + voices alone", (cleaner,), "vocals"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whosings import show
-from whosings.cli.options import SOME_FAILED, CollectionPath, SeparatorChoice
+from whosings.cli.options import SOME_FAILED, CollectionPath
 from whosings.errors import WhosingsError
 from whosings.wording import counted
 
@@ -30,14 +30,8 @@ def data_check(
         bool, typer.Option("--voices", help="Find songs whose voice does not fit their artist.")
     ] = False,
     encoder: Annotated[
-        Path | None, typer.Option(help="With --voices: a run of the recipe voiceprint; else pretrained.")
+        Path | None, typer.Option(help="With --voices: a run of a voiceprint recipe; else pretrained.")
     ] = None,
-    separator: Annotated[
-        SeparatorChoice,
-        typer.Option(
-            help="With --voices: what takes mixes apart for the pretrained encoder; stems: nothing."
-        ),
-    ] = SeparatorChoice.spleeter,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Say in plain words what a collection holds and what is wrong with it."""
@@ -51,7 +45,7 @@ def data_check(
         chosen = Split.load(split) if split else None
         findings = check(opened, split=chosen, listen=listen, on_progress=progress.reach)
     if voices:
-        findings = _with_voices(findings, opened, encoder, separator, quiet=as_json)
+        findings = _with_voices(findings, opened, encoder, quiet=as_json)
     if as_json:
         show.as_json([vars(finding) for finding in findings])
     else:
@@ -60,9 +54,7 @@ def data_check(
         raise typer.Exit(SOME_FAILED)
 
 
-def _with_voices(
-    findings: list[Finding], opened: Collection, run: Path | None, separator: SeparatorChoice, quiet: bool
-) -> list[Finding]:
+def _with_voices(findings: list[Finding], opened: Collection, run: Path | None, quiet: bool) -> list[Finding]:
     """Add what the voices of a collection say to what its files do, the worst first."""
     from whosings.collection.features import FeatureStore, default_cache
     from whosings.collection.findings import SEVERITIES, Finding
@@ -71,7 +63,7 @@ def _with_voices(
     from whosings.voices.catalogue import print_tracks
     from whosings.voices.encoder import Voiceprinter
 
-    store, printer = FeatureStore(default_cache()), Voiceprinter(run, separator.value)
+    store, printer = FeatureStore(default_cache()), Voiceprinter(run)
     with bar("Hearing voices", len(opened.tracks), quiet=quiet) as progress:
         prints, failed = print_tracks(opened.tracks, printer, store, progress.step)
     told = {finding.subject for finding in findings if finding.severity == "error"}

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from whosings import show
-from whosings.cli.options import SOME_FAILED, SeparatorChoice, end, songs_named
+from whosings.cli.options import SOME_FAILED, end, songs_named
 from whosings.errors import WhosingsError
 from whosings.wording import counted
 
@@ -27,17 +27,11 @@ LibraryOption = Annotated[
 ]
 EncoderOption = Annotated[
     Path | None,
-    typer.Option("--encoder", help="A run of the recipe voiceprint; else the pretrained encoder."),
-]
-VoiceSeparatorOption = Annotated[
-    SeparatorChoice | None,
-    typer.Option(
-        "--separator", help="What takes mixes apart; stems: nothing, they are heard whole. Else spleeter."
-    ),
+    typer.Option("--encoder", help="A run of a voiceprint recipe; else the pretrained encoder."),
 ]
 AloneOption = Annotated[
     bool,
-    typer.Option("--voices-alone", help="The files hold voices without a band, to be heard as they are."),
+    typer.Option("--voices-alone", help="The files hold voices without a band: thresholds of their own."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 Files = Annotated[list[Path], typer.Argument(help="Sound files, or folders of them.")]
@@ -50,7 +44,6 @@ def voices_add(
     library: LibraryOption = None,
     consent: Annotated[str, typer.Option(help="How and when the singer agreed to be enrolled.")] = "",
     encoder: EncoderOption = None,
-    separator: VoiceSeparatorOption = None,
     alone: AloneOption = False,
     shared: Annotated[
         bool, typer.Option("--shared", help="Also what stands under another name, such as a duet.")
@@ -62,7 +55,7 @@ def voices_add(
     from whosings.voices.library import CONSENT
 
     folder = _folder(library)
-    desk = VoiceDesk(folder, run=encoder, separator=separator.value if separator else None, alone=alone)
+    desk = VoiceDesk(folder, run=encoder, alone=alone)
     paths, failed = songs_named(files)
     new = desk.is_new(name)
     added: dict[Path, int] = {}

@@ -6,25 +6,22 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal
 
 from whosings.collection.features import default_cache
-from whosings.collection.track import SeparatorName
 from whosings.errors import WhosingsError
 from whosings.voices.library import CARD, EVIDENCE, Hit, Match, VoiceLibrary
 from whosings.voices.prints import VoiceEncoder
 from whosings.voices.thresholds import Thresholds
 
-SEPARATOR: SeparatorName = "spleeter"
 ALONE = "voices alone"  # what a library hears that was begun with files without a band
 
 # What holds until a library has enough songs of its own, by encoder and what it hears: fitted on small
 # libraries drawn from the 92 songs of 19 singers of MIR-1K, mixes at 0 dB, by benchmarks/voice_defaults.py.
 # Other encoders have none, since under each voices are alike in a measure of its own.
 DEFAULTS = {
-    "ecapa 0575cb64845e, mix": Thresholds(0.769, 0.055, 0.795, 0.103, 0.015, "cosine", 92, 19),
-    f"ecapa 0575cb64845e, mix, {ALONE}": Thresholds(0.632, 0.013, 0.672, 0.013, 0.090, "cosine", 92, 19),
-    "ecapa 0575cb64845e, vocals by spleeter": Thresholds(0.744, 0.041, 0.770, 0.086, 0.025, "cosine", 92, 19),
+    "campplus 92f29b94e694, mix": Thresholds(0.730, 0.014, 0.768, 0.016, 0.045, "cosine", 92, 19),
+    f"campplus 92f29b94e694, mix, {ALONE}": Thresholds(0.702, 0.0, 0.700, 0.0, 0.0, "cosine", 92, 19),
 }
 
 
@@ -62,38 +59,26 @@ class VoiceDesk:
     """
     A library with the encoder that goes with it: enrols and asks about files.
 
-    An existing library brings its encoder; a new one gets that of `run` (a run of the recipe voiceprint), or
-    else the pretrained one that hears what `separator` takes out of the mix ("stems": the mix itself).
-    `alone` says that files hold voices without a band, which are heard as they are. Raises WhosingsError
-    where that encoder is not to be had or is not the library's, the library was not begun with voices alone,
-    or two are given that exclude each other.
+    An existing library brings its encoder; a new one gets that of `run` (a run of a speaker encoder), or else
+    the pretrained one. `alone` says that files hold voices without a band, among which that one is surer.
+    Raises WhosingsError where that encoder is not to be had or is not the library's, the library was not
+    begun with voices alone, or `run` and `alone` are both given.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        run: Path | None = None,
-        separator: SeparatorName | None = None,
-        alone: bool = False,
-    ) -> None:
-        if run is not None and (separator is not None or alone):
+    def __init__(self, folder: Path, *, run: Path | None = None, alone: bool = False) -> None:
+        if run is not None and alone:
             raise WhosingsError(
-                f"{run}: a trained encoder hears what it was trained with; leave out the other."
+                f"{run}: a trained encoder hears what it was trained with; leave out --voices-alone."
             )
-        if alone and separator not in (None, "stems"):
-            raise WhosingsError(f"From voices alone {separator} has nothing to take; leave one of them out.")
         begun = VoiceLibrary(folder).made_with if (folder / CARD).is_file() else {}
         if begun and alone and begun.get("sound") != ALONE:
             raise WhosingsError(
                 f"{folder}: this library was not begun with voices alone; begin another with --library."
             )
         made_with = begun
-        if not begun or run is not None or separator is not None:
-            separator = "stems" if alone else separator
+        if not begun or run is not None:
             made_with = {
                 "run": str(run.resolve()) if run else None,
-                "separator": separator or SEPARATOR,
                 "sound": ALONE if alone else begun.get("sound"),
             }
         self.encoder = _encoder(folder, made_with)
@@ -146,7 +131,7 @@ def existing(folder: Path) -> VoiceLibrary:
 
 
 def separated_sound(library: VoiceLibrary) -> Path | None:
-    """Give the folder of the cache where voices taken out of mixes for a library lie, if any do."""
+    """Give where voices lie that the run of a library had taken out of mixes, if any do: in the cache."""
     separator = library.encoder_id.partition(" by ")[2]
     folder = default_cache() / "stems" / separator
     return folder if separator and folder.is_dir() else None
@@ -163,11 +148,9 @@ def _encoder(folder: Path, made_with: dict[str, str | None]) -> VoiceEncoder:
     """Build an encoder from its settings."""
     from whosings.voices.encoder import Voiceprinter
 
-    run, separator = made_with.get("run"), made_with.get("separator") or SEPARATOR
-    if separator not in get_args(SeparatorName):
-        raise WhosingsError(f"{folder / CARD}: there is no separator {separator}; restore this file.")
+    run = made_with.get("run")
     try:
-        return Voiceprinter(Path(run) if run else None, cast(SeparatorName, separator))
+        return Voiceprinter(Path(run) if run else None)
     except WhosingsError as error:
         if run is None or Path(run).exists():
             raise
