@@ -163,7 +163,8 @@ def ear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ear:
 
     monkeypatch.setattr(Voiceprinter, "encode", encode)
     splits = [split_of(0), split_of(1)]
-    return Ear(songs(tmp_path), splits, FeatureStore(tmp_path / "cache"), 0.0, tmp_path / "prints")
+    store, prints = FeatureStore(tmp_path / "cache"), tmp_path / "prints"
+    return Ear(songs(tmp_path), splits, store, 0.0, prints, "voiceprint_campplus")
 
 
 def test_both_ways_of_remixing_make_the_same_draws(ear: Ear) -> None:
