@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -21,13 +22,13 @@ from whosings.collection.windows import Hearing
 from whosings.errors import WhosingsError
 from whosings.models import create, load_model
 from whosings.models.voiceprint import ecapa
-from whosings.models.voiceprint.network import Voiceprint
+from whosings.models.voiceprint.network import CosineHead, FromVoiceprints, Voiceprint
 from whosings.models.voiceprint.pretrained import load_pretrained
 from whosings.training import frozen
-from whosings.training.frozen import FOLDER, EncodedWindows, Learner, behind_frozen
+from whosings.training.frozen import FOLDER, EncodedWindows, Learner, behind_frozen, imprint
 from whosings.training.recipe import load_recipe
 from whosings.training.run import train
-from whosings.training.windows import WindowDataset
+from whosings.training.windows import Example, WindowDataset
 
 SMALL = ("pretrained=false", "epochs=2", "learning_rate=0.001")
 LCA = "counterfactual.first_step=1"
@@ -268,3 +269,30 @@ def test_both_halves_of_the_real_network_are_the_network(monkeypatch: pytest.Mon
         assert halves is not None
         with torch.inference_mode():
             torch.testing.assert_close(halves[1](halves[0](x)), system(x))
+
+
+def test_directions_begin_at_the_mean_voiceprints() -> None:
+    """Each voiceprint counts alike, however long it is."""
+    network = FromVoiceprints(CosineHead(2))
+    prints = [([3.0, 0.0], 0), ([0.0, 0.5], 0), ([-2.0, 0.0], 1)]
+    windows = [Example(F.pad(torch.tensor(two), (0, 190)), torch.tensor(singer)) for two, singer in prints]
+    imprint(Learner(network, load_recipe("voiceprint_campplus"), {"train": windows}))
+    expected = torch.tensor([[0.5**0.5, 0.5**0.5], [-1.0, 0.0]])
+    torch.testing.assert_close(network.head.weight, F.pad(expected, (0, 190)), check_dtype=False)
+
+
+def test_directions_of_a_network_that_learns_more_are_not_set(tmp_path: Path, data: Data) -> None:
+    with pytest.raises(WhosingsError, match="imprint needs a speaker encoder"):
+        data.train(tmp_path / "run", "voiceprint", "imprint=true", "frozen=[encoder]")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_with_imprinted_directions_goes_on_where_it_stopped(data: Data, tmp_path: Path) -> None:
+    whole = data.train(tmp_path / "whole", "voiceprint", "imprint=true")
+    plain = data.train(tmp_path / "plain", "voiceprint")
+    assert not torch.equal(whole["head.weight"], plain["head.weight"])
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError, match="lights"):
+        stop_in_epoch(patch, 1)
+        data.train(tmp_path / "run", "voiceprint", "imprint=true")
+    again = data.train(tmp_path / "run", "voiceprint", "imprint=true")
+    torch.testing.assert_close(again["head.weight"], whole["head.weight"], atol=0, rtol=0)

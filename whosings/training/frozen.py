@@ -18,13 +18,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.lib import format as npy
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from whosings.collection.splits import Side
 from whosings.errors import WhosingsError
 from whosings.files import replacing
+from whosings.models.voiceprint.network import FromVoiceprints
 from whosings.progress import Bar, bar
 from whosings.training.objective import part_of
 from whosings.training.recipe import Recipe
@@ -83,6 +85,26 @@ def behind_frozen(
         encoded = {side: encoder(windows, progress) for side, windows in datasets.items()}
     network.cpu().train()
     return Learner(rest, recipe.model_copy(update={"frozen": frozen, "learning_rates": rates}), encoded)
+
+
+def imprint(learner: Learner) -> None:
+    """
+    Begin each singer's direction at the mean of the singer's voiceprints (weight imprinting, Qi et al. 2018).
+
+    From there a head goes less far than from random directions, so that unknown voices stay far from all of
+    them. Raises WhosingsError where more than the head of a speaker encoder learns.
+    """
+    if not isinstance(learner.network, FromVoiceprints):
+        raise WhosingsError(
+            "imprint needs a speaker encoder with all parts frozen but the head; set imprint=false."
+        )
+    directions = learner.network.head.weight
+    sums = torch.zeros_like(directions)
+    windows = learner.datasets["train"]
+    for example in DataLoader(windows, batch_size=None):
+        sums[example.singer] += F.normalize(example.x.float(), dim=0)
+    with torch.no_grad():
+        directions.copy_(F.normalize(sums, dim=1))
 
 
 class EncodedWindows(Dataset[Example]):

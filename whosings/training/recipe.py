@@ -71,6 +71,8 @@ class Recipe(_Strict):
     """parts of the network that stay as they are, such as encoder"""
     learning_rates: dict[str, Annotated[float, Field(gt=0)]] = {}
     """of parts of the network that learn at another rate than the rest, such as a fresh head"""
+    imprint: bool = False
+    """begin each singer's direction at the mean of the singer's voiceprints; only the head may learn"""
     logit_l1: float = Field(default=0.0, ge=0)
     """weight of sum |logits| / batch, an activity term of the released CRNN_FGNL"""
     dense_l2: float = Field(default=0.0, ge=0)

@@ -30,7 +30,7 @@ from whosings.memory import keep_freed_memory
 from whosings.models import ModelCard, count_parameters, create, find_system, save_model
 from whosings.models.precision import multiplies_bfloat16
 from whosings.training.curves import learning_curves
-from whosings.training.frozen import behind_frozen
+from whosings.training.frozen import behind_frozen, imprint
 from whosings.training.history import History
 from whosings.training.module import BEST_BY, SingerModule
 from whosings.training.monitor import Monitor
@@ -142,6 +142,8 @@ def _module(
     recipe = training.recipe
     bf16 = precision_of(recipe) == "bf16-mixed"
     learner = behind_frozen(network, recipe, datasets, cache, bf16=bf16, quiet=quiet)
+    if recipe.imprint:
+        imprint(learner)
     singers = len(training.split.singers)
     weights = balance(datasets["train"], singers) if recipe.balanced else None
     return SingerModule(learner.network, learner.recipe, singers, training.seed, weights), learner.datasets

@@ -39,7 +39,7 @@ class CosineHead(nn.Module):
 class FromVoiceprints(nn.Module):
     """What is left of a `Voiceprint` where all but the head is fixed: voiceprints (B, 192) -> logits."""
 
-    def __init__(self, head: nn.Module):
+    def __init__(self, head: CosineHead):
         super().__init__()
         self.head = head
 
@@ -58,7 +58,7 @@ class FromFrames(nn.Module):
     attention: TimeAttention
     norm: nn.Module
     project: nn.Module
-    head: nn.Module
+    head: CosineHead
 
     def __init__(self, **parts: nn.Module):
         super().__init__()
@@ -122,6 +122,11 @@ class Voiceprint(FromFrames):
             head=CosineHead(num_singers),
         )
         self.encoder_name: EncoderName = encoder
+
+    @property
+    def cam_layer(self) -> nn.Module | None:
+        """The layer that tells what spoke, the last with maps over bands and time; ECAPA-TDNN has none."""
+        return self.encoder.head.layer2 if isinstance(self.encoder, CAMPlusPlus) else None
 
     def encode(self, x: Tensor) -> Tensor:
         """Give frames (B, C, T or T / 2) of windows (B, 80, T)."""
