@@ -13,7 +13,7 @@ import soundfile
 from tests.audio.sounds import noise, tone
 from tests.shared_data import mir1k
 from whosings.audio import decode, logmel
-from whosings.audio.frontend import KALDI
+from whosings.audio.frontend import KALDI, SINGER, SPEAKER, FrontEnd, mel_filters
 from whosings.audio.units import HOP, N_MELS, SAMPLE_RATE
 from whosings.models.voiceprint.campplus import FLOOR_DB, NEPERS
 
@@ -58,6 +58,24 @@ def test_the_log_mel_of_kaldi_encoders_is_kaldis() -> None:
     ours = logmel.log_mel(np.pad(sound, (120, 0)), KALDI)[:, 2 : 2 + nepers.shape[1]]
     ours = np.maximum(ours, FLOOR_DB)  # as the network does
     np.testing.assert_allclose(ours * NEPERS, nepers, atol=5e-3)  # Kaldi computes in single precision
+
+
+@pytest.mark.parametrize("front_end", [SINGER, SPEAKER, KALDI], ids=lambda front_end: front_end.name)
+def test_centres_are_where_filters_peak(front_end: FrontEnd) -> None:
+    filters = mel_filters(front_end).toarray()
+    heard = filters.max(axis=1) > 0  # some bands lie between two bins
+    peaks = filters.argmax(axis=1) * SAMPLE_RATE / front_end.n_fft
+    assert front_end.centres.shape == (front_end.n_mels,)
+    assert np.abs(front_end.centres - peaks)[heard].max() <= SAMPLE_RATE / front_end.n_fft
+    assert heard.mean() > 0.95
+
+
+def test_centres_are_those_of_librosa_and_kaldi() -> None:
+    slaney = librosa.mel_frequencies(N_MELS + 2, fmin=0, fmax=SAMPLE_RATE / 2)[1:-1]
+    np.testing.assert_allclose(SINGER.centres, slaney)
+    mel = 1127 * np.log(1 + np.array([20, 8000]) / 700)  # Kaldi's scale
+    kaldi = 700 * np.expm1(np.linspace(*mel, 82)[1:-1] / 1127)
+    np.testing.assert_allclose(KALDI.centres, kaldi, rtol=1e-4)
 
 
 def test_log_mel_blocks_have_no_floor_but_the_smallest_power() -> None:

@@ -29,11 +29,12 @@ from whosings.collection.stems import StemStore
 from whosings.collection.track import Part, SoundFile, Source, Track
 from whosings.errors import WhosingsError
 from whosings.evidence.audit import Audit, SavedModel, audit, audit_run, load_outside
-from whosings.evidence.audit.heat import share
+from whosings.evidence.audit.heat import heat_shares, share
 from whosings.evidence.audit.measures import mean
 from whosings.evidence.audit.model import answered
-from whosings.evidence.audit.swaps import deal, in_place_of, noise_bands, read_stems
+from whosings.evidence.audit.swaps import Stems, deal, in_place_of, noise_bands, read_stems
 from whosings.identify.ladder import Track2Windows, Windows2LogProbabilities
+from whosings.models import ModelCard, create, save_model
 
 RATE = 16_000
 SINGERS = ("ada", "bo", "cy", "di")
@@ -154,7 +155,7 @@ def test_counts_chance_and_singers(of_voice: Audit) -> None:
             "n": 2 * SECONDS,
             "songs": 2,
         }
-    assert found["grad_cam"] is None
+    assert found["heat"] is None
     assert found["separated"]["songs"] == 0
     assert all(song["partner_singer"] != song["singer"] for song in found["answers"])
 
@@ -410,7 +411,7 @@ def test_a_saved_model_is_audited_on_its_test_songs(trained: Path) -> None:
     assert {song["track"] for song in found["answers"]} == set(split["test"])
     assert found["split_sha256"] == split["sha256"]
     assert found["separated"] == {"separator": "spleeter", "songs": 3}
-    heat = found["grad_cam"]
+    heat = found["heat"]
     for name in ("heat", "even", "energy"):
         assert heat[f"{name}_on_voice"]["value"] == 0  # a quarter is nowhere the louder
         assert 0.2 < heat[f"{name}_on_band"]["value"] <= 1
@@ -421,6 +422,20 @@ def test_a_saved_model_is_audited_on_its_test_songs(trained: Path) -> None:
     assert "no reliable sign" in page
     for name in ("swaps", "crossed", "parts", "noise"):
         assert (result.page.parent / f"{name}.png").is_file()
+
+
+def test_heat_of_models_that_have_maps(tmp_path: Path) -> None:
+    track = Track("ada", "album", "ada", ())
+    stems = Stems(track, melody(1, 4.0), 0.01 * melody(2, 4.0))
+    for system, has_maps in (("voiceprint_campplus", True), ("voiceprint", False)):
+        card = ModelCard(system=system, singers=list(SINGERS), window_seconds=3)
+        save_model(tmp_path / system, create(system, len(SINGERS)), card)
+        found = heat_shares(SavedModel(tmp_path / system, device="cpu"), stems)
+        assert (found is not None) == has_maps
+        if found is not None:
+            assert found.heat_on_voice.shape == (2,)
+            assert np.all(found.even_on_voice > found.even_on_band)
+            assert np.all(found.heat_on_voice + found.heat_on_band <= 1 + 1e-6)
 
 
 def test_collections_that_cannot_be_audited(trained: Path, tones: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from torch import nn
 import whosings
 from tests.collection.sounds import melody, write
 from tests.sung import all_is_sung
+from whosings.audio.frontend import KALDI, SINGER
 from whosings.collection.features import FeatureStore
 from whosings.collection.windows import Features, window_starts
 from whosings.errors import UnreadableSoundError, WhosingsError
@@ -46,11 +47,12 @@ LENGTH = 94  # frames of 3 s
 
 
 def untrained(folder: Path, system: str) -> Path:
-    """An untrained model, made to have opinions: larger weights in its last layer."""
+    """An untrained model, made to have opinions: larger weights in its last layer (but for cosines)."""
     torch.manual_seed(4)
     network = create(system, len(SINGERS))
-    with torch.no_grad():
-        network.get_parameter("head.dense.weight").mul_(20)
+    if system != "voiceprint_campplus":
+        with torch.no_grad():
+            network.get_parameter("head.dense.weight").mul_(20)
     save_model(folder, network, ModelCard(system=system, singers=SINGERS, window_seconds=3))
     return folder
 
@@ -66,9 +68,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def campplus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return untrained(tmp_path_factory.mktemp("run"), "voiceprint_campplus")
+
+
+@pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eleven seconds: three windows of 3 s and a fourth that overlaps."""
     return write(tmp_path_factory.mktemp("song") / "song.flac", melody(1, 11.0))
+
+
+@pytest.fixture(scope="module", params=["crnn", "voiceprint_campplus"])
+def any_front_end(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return untrained(tmp_path_factory.mktemp("run"), request.param)
 
 
 @pytest.fixture
@@ -181,6 +193,16 @@ def test_there_are_at_most_five_moments_and_they_never_overlap() -> None:
     assert all(before.stop < after.start for before, after in pairwise(ordered))
 
 
+def test_moments_go_by_the_seconds_whatever_the_frames() -> None:
+    """40 s at 100 frames a second: stretches of 3 s; those 0.4 s apart are one."""
+    heat = np.zeros(4000)
+    heat[1000:1300], heat[1340:1640], heat[3000:3300] = 5, 4, 3
+    assert telling_moments(heat, 100) == [
+        Moment(10.0, 16.4, pytest.approx(0.75)),
+        Moment(30.0, 33.0, pytest.approx(0.25)),
+    ]
+
+
 @pytest.mark.parametrize("frames", [1, 5, 31, 94, 313])
 def test_moments_of_short_sounds_leave_something_out(frames: int) -> None:
     moments = telling_moments(np.ones(frames))
@@ -212,10 +234,13 @@ def test_a_tone_speaks_in_its_band() -> None:
     from whosings.audio.logmel import log_mel
 
     time = np.arange(16_000) / 16_000
-    tone = log_mel(np.sin(2 * np.pi * 3000 * time).astype(np.float32)).mean(axis=1)
-    shares = band_shares((tone == tone.max()).astype(float))
-    assert [band.share for band in shares] == [0, 0, 0, 1, 0]
-    assert all(band.share == pytest.approx(band.even) for band in band_shares(np.ones(128)))
+    for front_end in (SINGER, KALDI):
+        tone = log_mel(np.sin(2 * np.pi * 3000 * time).astype(np.float32), front_end).mean(axis=1)
+        shares = band_shares((tone == tone.max()).astype(float), front_end)
+        assert [band.share for band in shares] == [0, 0, 0, 1, 0]
+        even = band_shares(np.ones(front_end.n_mels), front_end)
+        assert all(band.share == pytest.approx(band.even) for band in even)
+        assert sum(band.even for band in even) == pytest.approx(1)
 
 
 def test_the_answer_and_its_seconds_are_the_identifiers(
@@ -230,8 +255,8 @@ def test_the_answer_and_its_seconds_are_the_identifiers(
     assert found.answer.confidence == pytest.approx(answer.confidence, abs=5e-5)
     assert found.listen_from == pytest.approx(answer.listen_from, abs=0.005)
     assert found.listen_to == pytest.approx(answer.listen_to, abs=0.02)
-    ((path, log_mel, heat, probabilities, starts, singers, title),) = drawn
-    assert (path, title, singers) == (tmp_path / "p.png", "T", SINGERS)
+    ((path, log_mel, heat, probabilities, starts, singers, title, front_end),) = drawn
+    assert (path, title, singers, front_end) == (tmp_path / "p.png", "T", SINGERS, SINGER)
     assert log_mel.shape == heat.shape == (128, 344)
     assert probabilities.shape == (4, 4)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
@@ -409,6 +434,39 @@ def test_a_long_song_is_drawn_narrower_and_its_sound_stays_outside(
     assert str(song) in page.text
     (place,) = [values for _, values in page.elements if values.get("id") == "song"]
     assert float(place["data-seconds"] or 0) == pytest.approx(344 / 31.25)
+
+
+def test_campplus_is_explained_by_its_own_bands_and_frames(
+    campplus: Path, song: Path, tmp_path: Path
+) -> None:
+    from matplotlib.image import imread
+
+    found = explain_file(campplus, song, tmp_path, singer="Dee")
+    page = Page(found.page)
+    assert found.picture.read_bytes().startswith(b"\x89PNG")
+    assert "found Dee (HiResCAM)" in page.text and "Grad-CAM" not in page.text
+    shapes = {imread(io.BytesIO(inside(image["src"], "image/png"))).shape for image in page.all("img")}
+    assert shapes == {(80, 1101, 4)}  # 100 frames a second
+    assert [float(rect["x"] or 0) for rect in page.all("rect")] == [0, 3, 6, 8.01]
+    assert found.moments and all(0 <= moment.start < moment.stop <= 11.01 for moment in found.moments)
+    assert sum(band.share for band in found.bands) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("hertz", [250, 1000, 4000])
+def test_a_tone_lies_beside_its_hertz_on_the_page(any_front_end: Path, tmp_path: Path, hertz: int) -> None:
+    """The darkest row of the spectrogram is within a band of the label."""
+    from matplotlib.image import imread
+
+    time = np.arange(16_000 * 4) / 16_000
+    file = write(tmp_path / "tone.wav", (0.3 * np.sin(2 * np.pi * hertz * time)).astype(np.float32))
+    source = explain_file(any_front_end, file, tmp_path / "out").page.read_text(encoding="utf-8")
+    label = f"{hertz // 1000}k" if hertz >= 1000 else str(hertz)
+    (top,) = re.findall(rf'top: ([0-9.]+)rem; transform: translateY\(-50%\)">{label}(?: Hz)?<', source)
+    spectrogram = re.search(r'<img src="([^"]+)"', source)
+    assert spectrogram
+    pixels = imread(io.BytesIO(inside(spectrogram[1], "image/png")))[..., 0]
+    row = pixels.mean(axis=1).argmin()
+    assert (row + 0.5) / len(pixels) == pytest.approx(float(top) / 20, abs=1.1 / len(pixels))
 
 
 def test_a_voiceprint_has_nothing_to_explain_over_frequency(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from whosings.evidence.gradcam import grad_cam
+from whosings.evidence.gradcam import STEP, grad_cam, heat_maps, hires_cam, method
 from whosings.models import create
 
 
@@ -114,6 +114,50 @@ def test_heat_of_the_networks_that_hear_the_melody(system, windows):
     assert heat.amax(dim=(1, 2)).tolist() == [1.0, 1.0]
 
 
+class Apart(nn.Module):
+    """One singer, who is loud in the upper half of the bands and quiet in the lower."""
+
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.ReLU()
+
+    def forward(self, log_mel):
+        maps = self.maps(log_mel[:, None])
+        return (maps[:, :, 64:].sum(dim=(2, 3)) - maps[:, :, :64].sum(dim=(2, 3))).expand(-1, 2)
+
+
+def test_hires_cam_sees_frequencies_that_are_weighed_apart(windows):
+    network, loud = Apart(), windows.abs()
+    assert grad_cam(network, network.maps, loud, 0).max() < 1e-6  # both halves of the gradient cancel out
+    heat = hires_cam(network, network.maps, loud, 0)
+    assert heat[0, :64].max() == 0
+    hottest = divmod(int(heat[0].argmax()), heat.shape[2])
+    assert 90 <= hottest[0] < 100 and 60 - STEP <= hottest[1] < 70 + STEP
+    assert heat.amax(dim=(1, 2)).tolist() == [1.0, 1.0]
+
+
+def test_hires_cam_is_gradient_times_activation_a_step_at_a_time(windows):
+    network = Signs()
+    heat = hires_cam(network, network.rectify, windows, 0)
+    steps = functional.avg_pool2d(windows.relu()[:, None], (1, STEP), ceil_mode=True)
+    assert steps.shape[-1] == 10  # of 94 frames, the last shorter
+    fine = functional.interpolate(steps, size=(128, 94), mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(heat, fine / fine.amax(dim=(1, 2), keepdim=True))
+
+
+def test_each_system_has_its_method_and_layer(windows):
+    torch.manual_seed(0)
+    crnn, campplus = create("crnn", 3), create("voiceprint_campplus", 3)
+    assert (method(crnn), method(campplus)) == ("Grad-CAM", "HiResCAM")
+    assert create("voiceprint", 2).cam_layer is None
+    torch.testing.assert_close(heat_maps(crnn, windows, 1), grad_cam(crnn, crnn.cam_layer, windows, 1))
+    bands = windows[:, :80] - 20
+    heat = heat_maps(campplus, bands, 1)
+    assert heat.shape == (2, 80, 94)
+    assert heat.amax(dim=(1, 2)).tolist() == [1.0, 1.0]
+    torch.testing.assert_close(heat, hires_cam(campplus, campplus.cam_layer, bands, 1))
+
+
 def test_nothing_to_find_stays_zero(windows):
     network = Signs()
     heat = grad_cam(network, network.rectify, torch.stack([windows[0].relu(), torch.zeros(128, 94)]), 1)
@@ -179,9 +223,9 @@ def test_misuse_is_told_and_leaves_no_hook(recurrent, windows):
         with pytest.raises(ValueError, match=sentence):
             grad_cam(recurrent, layer, windows, target)
         assert not layer._forward_hooks
-    with pytest.raises(ValueError, match=r"B, 128, T"):
+    with pytest.raises(ValueError, match=r"B, bands, T"):
         grad_cam(recurrent, recurrent.norm, windows[0])
-    with pytest.raises(ValueError, match=r"B, 2, 128, T"):
+    with pytest.raises(ValueError, match=r"B, 2, bands, T"):
         grad_cam(recurrent, recurrent.norm, torch.stack([windows] * 3, dim=1))
     with pytest.raises(RuntimeError):
         grad_cam(recurrent, recurrent.norm, windows[:, :32])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
+from whosings.audio.frontend import KALDI
 from whosings.audio.units import N_MELS
 from whosings.errors import WhosingsError
 from whosings.evidence import pictures
@@ -94,6 +95,29 @@ def test_mel_bands_are_those_of_librosa():
     np.testing.assert_allclose(pictures.mel_places(centres), np.arange(N_MELS), atol=1e-9)
 
 
+def test_a_song_of_another_front_end_is_as_long_and_as_high(tmp_path, song):
+    """The same heat, in the same seconds and from 500 to 2000 Hz, covers the same part of the picture."""
+    usual, kaldi = tmp_path / "usual.png", tmp_path / "kaldi.png"
+    heat = np.zeros((N_MELS, 625))
+    low, high = pictures.mel_places(np.array([500, 2000]))
+    heat[round(low) : round(high), 125:375] = 1
+    pictures.song_picture(usual, **{**song, "heat": heat})
+    log_mel, heat = np.full((80, 2000), -80.0), np.zeros((80, 2000))
+    log_mel[0, 0] = 0
+    low, high = pictures.mel_places(np.array([500, 2000]), KALDI)
+    assert (round(low), round(high)) == (16, 42)  # 607 and 1521 mel, in steps of 34.7 from 66.4 on
+    heat[round(low) : round(high), 400:1200] = 1
+    pictures.song_picture(kaldi, **{**song, "log_mel": log_mel, "heat": heat}, front_end=KALDI)
+    strongest = 1 - 0.75 * (1 - np.array(mpl.colors.to_rgb(pictures.VERMILION)))
+
+    def spot(path):
+        """Where the heat lies: (left, right) in pixels."""
+        hot = np.all(np.abs(pixels(path) - strongest) < 0.02, axis=-1)[:, :1100].any(axis=0)
+        return np.flatnonzero(hot)[[0, -1]]
+
+    np.testing.assert_allclose(spot(kaldi), spot(usual), atol=3)
+
+
 def test_misfits_are_told_and_leave_no_file(tmp_path, song):
     path = tmp_path / "no.png"
     for draw in (
@@ -102,6 +126,7 @@ def test_misfits_are_told_and_leave_no_file(tmp_path, song):
         lambda: pictures.reliability_diagram(path, []),
         lambda: pictures.song_picture(path, **{**song, "heat": np.zeros((2, 2))}),
         lambda: pictures.song_picture(path, **{**song, "starts_seconds": []}),
+        lambda: pictures.song_picture(path, **song, front_end=KALDI),
         lambda: pictures.song_picture(path, **{**song, "singers": ["a"]}),
     ):
         with pytest.raises(WhosingsError, match=r"no\.png: "):

@@ -31,8 +31,12 @@ class FrontEnd:
     n_mels: int
     taper: Callable[[int], np.ndarray]
     """samples of a frame -> their weights (frame,)"""
-    filters: Callable[[int, int], np.ndarray]
-    """n_fft, bands -> weights of the bins in the bands, (n_mels, 1 + n_fft // 2)"""
+    lowest: float
+    """Hz where the first band begins; the last one ends with the spectrum"""
+    htk: bool
+    """whether bands are even on the mel scale of HTK, else on Slaney's"""
+    filters: Callable[[FrontEnd], np.ndarray]
+    """gives the weights of the bins in the bands, (n_mels, 1 + n_fft // 2)"""
     top_db: float | None
     """dB kept below the loudest cell of a song; None leaves that to the network, window by window"""
     padded: int | None = None
@@ -49,6 +53,21 @@ class FrontEnd:
     def frame_rate(self) -> float:
         """Frames per second."""
         return SAMPLE_RATE / self.hop
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Points even on the mel scale, in Hz (n_mels + 2,): the bands peak at all but the outer two."""
+        from librosa import mel_frequencies
+
+        edges: np.ndarray = mel_frequencies(
+            self.n_mels + 2, fmin=self.lowest, fmax=SAMPLE_RATE / 2, htk=self.htk
+        )
+        return edges
+
+    @property
+    def centres(self) -> np.ndarray:
+        """The frequency in Hz that each band hears best, (n_mels,)."""
+        return self.edges[1:-1]
 
     @property
     def settings(self) -> tuple[str | int | float | None, ...]:
@@ -78,48 +97,44 @@ def _povey(samples: int) -> np.ndarray:
     return window
 
 
-def _slaney_filters(n_fft: int, bands: int) -> np.ndarray:
+def _slaney_filters(front_end: FrontEnd) -> np.ndarray:
     """Give librosa's mel filters: Slaney's scale, each of area 1."""
     from librosa.filters import mel
 
-    filters: np.ndarray = mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=bands)
+    filters: np.ndarray = mel(sr=SAMPLE_RATE, n_fft=front_end.n_fft, n_mels=front_end.n_mels)
     return filters
 
 
-def _symmetric_filters(n_fft: int, bands: int) -> np.ndarray:
+def _symmetric_filters(front_end: FrontEnd) -> np.ndarray:
     """
     Give SpeechBrain's mel filters: centres on the HTK scale, height 1.
 
     Each triangle is as wide to the right as to the left, where the next centre on the mel scale would lie
     further off; encoders trained on these filters need the same ones.
     """
-    from librosa import mel_frequencies
-
-    edges = mel_frequencies(bands + 2, fmin=0, fmax=SAMPLE_RATE / 2, htk=True)
-    width, centres = np.diff(edges)[:-1, None], edges[1:-1, None]
-    bins = np.linspace(0, SAMPLE_RATE / 2, 1 + n_fft // 2)
+    width, centres = np.diff(front_end.edges)[:-1, None], front_end.centres[:, None]
+    bins = np.linspace(0, SAMPLE_RATE / 2, 1 + front_end.n_fft // 2)
     filters: np.ndarray = np.maximum(1 - np.abs(bins - centres) / width, 0)
     return filters
 
 
-def _kaldi_filters(n_fft: int, bands: int) -> np.ndarray:
-    """Give Kaldi's mel filters: triangles on the mel scale itself from 20 Hz up, height 1."""
+def _kaldi_filters(front_end: FrontEnd) -> np.ndarray:
+    """Give Kaldi's mel filters: triangles on the mel scale itself, height 1."""
     from librosa import hz_to_mel
 
-    low, high = hz_to_mel([20, SAMPLE_RATE / 2], htk=True)
-    edges = np.linspace(low, high, bands + 2)
-    bins = hz_to_mel(np.linspace(0, SAMPLE_RATE / 2, 1 + n_fft // 2), htk=True)
+    edges = hz_to_mel(front_end.edges, htk=True)
+    bins = hz_to_mel(np.linspace(0, SAMPLE_RATE / 2, 1 + front_end.n_fft // 2), htk=True)
     filters: np.ndarray = np.maximum(1 - np.abs(bins - edges[1:-1, None]) / (edges[1] - edges[0]), 0)
     return filters
 
 
-SINGER = FrontEnd("log-mel", N_FFT, HOP, N_MELS, _hann, _slaney_filters, TOP_DB)
+SINGER = FrontEnd("log-mel", N_FFT, HOP, N_MELS, _hann, 0, False, _slaney_filters, TOP_DB)
 """What the paper's systems hear (Kuo 2021): long frames, fine bands."""
 
-SPEAKER = FrontEnd("log-mel-speaker", 400, 160, 80, _hamming, _symmetric_filters, None)
+SPEAKER = FrontEnd("log-mel-speaker", 400, 160, 80, _hamming, 0, True, _symmetric_filters, None)
 """What speaker encoders trained with SpeechBrain hear: 25 ms every 10 ms."""
 
-KALDI = FrontEnd("log-mel-kaldi", 400, 160, 80, _povey, _kaldi_filters, None, 512, 0.97)
+KALDI = FrontEnd("log-mel-kaldi", 400, 160, 80, _povey, 20, True, _kaldi_filters, None, 512, 0.97)
 """What speaker encoders trained on Kaldi's filter banks hear, such as 3D-Speaker's: 25 ms every 10 ms."""
 
 
@@ -128,7 +143,7 @@ def mel_filters(front_end: FrontEnd) -> csr_array:
     """Give the filters `(n_mels, 1 + n_fft // 2)`, float32; nearly all of a dense matrix would be zeros."""
     from scipy.sparse import csr_array
 
-    return csr_array(front_end.filters(front_end.n_fft, front_end.n_mels).astype(np.float32))
+    return csr_array(front_end.filters(front_end).astype(np.float32))
 
 
 @lru_cache

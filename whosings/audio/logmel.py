@@ -15,7 +15,7 @@ from scipy import fft
 
 from whosings.audio.frames import frame_batches
 from whosings.audio.frontend import SINGER, FrontEnd, mel_filters, taper
-from whosings.audio.units import AMIN, N_MELS, SAMPLE_RATE
+from whosings.audio.units import AMIN
 
 
 def log_mel(samples: np.ndarray, front_end: FrontEnd = SINGER) -> np.ndarray:
@@ -71,8 +71,5 @@ def apply_top_db(log_mel: np.ndarray, peak: float, front_end: FrontEnd = SINGER)
 
 @lru_cache(maxsize=1)
 def mel_centres() -> np.ndarray:
-    """Give the centres `(128,)` of the mel bands in Hz: the two outer points are only edges."""
-    from librosa import mel_frequencies
-
-    centres: np.ndarray = mel_frequencies(N_MELS + 2, fmin=0, fmax=SAMPLE_RATE / 2)[1:-1]
-    return centres
+    """Give the centres `(128,)` in Hz of the mel bands that singers are heard in."""
+    return SINGER.centres

@@ -93,7 +93,7 @@ def explain(
     out: Annotated[Path, typer.Option(help="The folder of picture and page.")] = Path("explained"),
     singer: Annotated[str | None, typer.Option(help="Explain this singer in place of the answer.")] = None,
 ) -> None:
-    """Show what in a song spoke for its singer: Grad-CAM as a picture, and as a page with the sound."""
+    """Show what in a song spoke for its singer: heat over the spectrogram, and a page with the sound."""
     from whosings.evidence.explain import explain_file
 
     show.explained(explain_file(run, file, out, singer=singer))

@@ -1,10 +1,11 @@
 """
-What spoke for a singer in a song: Grad-CAM over all its windows, the seconds to hear, a picture and a page.
+What spoke for a singer in a song: heat over all its windows, the seconds to hear, a picture and a page.
 
-Grad-CAM scales each window to its own maximum, which makes a doubtful window as hot as a sure one. So each
-window is weighed by the network's probability of the singer in it. In the picture, that (over the probability
-of the singer's surest window) is how hot a window gets at most. In sums, over moments or frequencies, it is
-how much a second of the window counts in all: wide heat is no stronger evidence than heat in one spot.
+Grad-CAM and HiResCAM scale each window to its own maximum, which makes a doubtful window as hot as a sure
+one. So each window is weighed by the network's probability of the singer in it. In the picture, that (over
+the probability of the singer's surest window) is how hot a window gets at most. In sums, over moments or
+frequencies, it is how much a second of the window counts in all: wide heat is no stronger evidence than heat
+in one spot.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from torch import nn
 
-from whosings.audio.logmel import mel_centres
-from whosings.audio.units import FRAME_RATE, N_MELS, SAMPLE_RATE, TOP_DB
+from whosings.audio.frontend import SINGER, FrontEnd
+from whosings.audio.units import SAMPLE_RATE, TOP_DB
 from whosings.collection.features import FeatureStore, passing_store
 from whosings.collection.track import Track
 from whosings.drawing import VERMILION
 from whosings.errors import WhosingsError
-from whosings.evidence.gradcam import grad_cam
+from whosings.evidence.gradcam import Method, heat_maps, method
 from whosings.evidence.pictures import mel_places, pooled, song_picture
 from whosings.evidence.report import data_address, write_page
 from whosings.identify.ladder import (
@@ -130,24 +131,29 @@ class _Heard:
     probabilities: np.ndarray
     """of `singer`: (windows,)"""
     heat: np.ndarray
-    """(128, frames), 0 to 1"""
+    """(n_mels, frames), 0 to 1"""
+    method: Method
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """What made the spectrogram."""
+        return self.windows.features.front_end
 
 
 def song_heat(network: nn.Module, windows: Windows, singer: int, probabilities: np.ndarray) -> np.ndarray:
     """
-    Give Grad-CAM for a class over a song, comparable over all of it: (128, frames) from 0 to 1.
+    Give the heat of a class over a song, comparable over all of it: (n_mels, frames) from 0 to 1.
 
     Each window is weighed by the class's probability in it, `probabilities` (windows,), over the highest of
     them; where windows overlap, the larger heat counts. A song where nothing spoke stays 0.
     """
-    layer = cast(nn.Module, network.cam_layer)
     device = next(network.parameters()).device
     frames = windows.log_mel.shape[1]
     weights = probabilities / probabilities.max()  # relative, so that an unlikely singer has heat too
     heat = np.zeros(windows.log_mel.shape, dtype=np.float32)
     for first in range(0, len(windows.starts), CAM_BATCH):
         batch = windows.batch(first, CAM_BATCH).to(device)
-        maps = grad_cam(network, layer, batch, singer).cpu().numpy()
+        maps = heat_maps(network, batch, singer).cpu().numpy()
         for at, window_map in enumerate(maps, first):
             start = int(windows.starts[at])
             stop = min(start + windows.length, frames)
@@ -161,7 +167,7 @@ def song_heat(network: nn.Module, windows: Windows, singer: int, probabilities: 
 
 def heat_sums(heat: np.ndarray, windows: Windows, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
-    Sum the heat (128, frames) of a song over frequencies, (frames,), and over time, (128,).
+    Sum the heat (n_mels, frames) of a song over frequencies, (frames,), and over time, (n_mels,).
 
     Each window counts from its start to the next one's, and there as many frames as it lasts, times the
     singer's probability in it, `probabilities` (windows,): its heat says only how that is spread.
@@ -205,7 +211,7 @@ def explain_file(
     network, card = load_model(run)
     if singer is not None and singer not in card.singers:
         raise WhosingsError(f"{run}: this model does not know {singer!r}; it knows {_named(card.singers)}.")
-    if not hasattr(network, "cam_layer"):
+    if network.cam_layer is None:
         raise WhosingsError(
             f"{run}: a {card.system} has no maps over frequency to explain; `whosings identify` says when it "
             "hears whom, and `whosings audit` whether it follows the voice."
@@ -220,8 +226,8 @@ def explain_file(
             answer=heard.answer,
             singer=heard.singer,
             surest=float(heard.probabilities.max()),
-            moments=telling_moments(by_frame),
-            bands=band_shares(by_band),
+            moments=telling_moments(by_frame, heard.windows.frame_rate),
+            bands=band_shares(by_band, heard.front_end),
             picture=picture,
             page=page,
         )
@@ -231,18 +237,19 @@ def explain_file(
     return explained
 
 
-def telling_moments(heat: np.ndarray) -> list[Moment]:
+def telling_moments(heat: np.ndarray, frame_rate: float = SINGER.frame_rate) -> list[Moment]:
     """
     Find the (up to five) stretches of a song that carry most of `heat` (frames,), the hottest first.
 
-    A stretch lasts a tenth of the song, within 1 to 3 s; all together cover at most half of it. After the
-    first, none is taken that carries less than its even share; those less than half a second apart are one.
+    There are `frame_rate` frames a second. A stretch lasts a tenth of the song, within 1 to 3 s; all together
+    cover at most half of it. After the first, none is taken that carries less than its even share; those less
+    than half a second apart are one.
     """
     frames, total = len(heat), float(heat.sum())
     if not total > 0:
         return []
-    seconds = float(np.clip(MOMENT_SHARE * frames / FRAME_RATE, SHORTEST_MOMENT, LONGEST_MOMENT))
-    length = min(round(seconds * FRAME_RATE), frames)
+    seconds = float(np.clip(MOMENT_SHARE * frames / frame_rate, SHORTEST_MOMENT, LONGEST_MOMENT))
+    length = min(round(seconds * frame_rate), frames)
     until = np.concatenate([[0.0], np.cumsum(heat, dtype=np.float64)])
     sums = until[length:] - until[:-length]  # of the stretch that starts at each frame
     starts: list[int] = []
@@ -254,23 +261,23 @@ def telling_moments(heat: np.ndarray) -> list[Moment]:
         sums[max(0, start - length + 1) : start + length] = -1.0  # they would overlap
     spans: list[tuple[int, int]] = []
     for start in sorted(starts):
-        if spans and start - spans[-1][1] < CLOSE * FRAME_RATE:
+        if spans and start - spans[-1][1] < CLOSE * frame_rate:
             spans[-1] = (spans[-1][0], start + length)
         else:
             spans.append((start, start + length))
     found = [
-        Moment(start / FRAME_RATE, stop / FRAME_RATE, float(until[stop] - until[start]) / total)
+        Moment(start / frame_rate, stop / frame_rate, float(until[stop] - until[start]) / total)
         for start, stop in spans
     ]
     return sorted(found, key=lambda moment: -moment.share)
 
 
-def band_shares(heat: np.ndarray) -> list[BandShare]:
-    """Sum `heat` (128,) of the mel bands, by their centres, over ranges of Hz; none where all is 0."""
+def band_shares(heat: np.ndarray, front_end: FrontEnd = SINGER) -> list[BandShare]:
+    """Sum `heat` (n_mels,) of the mel bands, by their centres, over ranges of Hz; none where all is 0."""
     total = float(heat.sum())
     if not total > 0:
         return []
-    centres = mel_centres()
+    centres = front_end.centres
     shares = []
     for low, high in pairwise(BAND_EDGES):
         inside = (low <= centres) & (centres < high)
@@ -291,14 +298,19 @@ def _hear(
     code = card.singers.index(of)
     probabilities = np.exp(rows[:, code].astype(np.float64))  # in float32 the smallest would be lost
     heat = song_heat(network, windows, code, probabilities)
-    return _Heard(windows, rows, answer, of, probabilities, heat)
+    return _Heard(windows, rows, answer, of, probabilities, heat, method(network))
 
 
 def _draw(picture: Path, heard: _Heard, card: ModelCard, title: str) -> None:
-    log_mel = np.asarray(heard.windows.log_mel)
-    probabilities = np.exp(heard.rows)
     song_picture(
-        picture, log_mel, heard.heat, probabilities, heard.windows.start_seconds, card.singers, title
+        picture,
+        np.asarray(heard.windows.log_mel),
+        heard.heat,
+        np.exp(heard.rows),
+        heard.windows.start_seconds,
+        card.singers,
+        title,
+        heard.front_end,
     )
 
 
@@ -309,25 +321,26 @@ def _named(singers: Sequence[str]) -> str:
 
 def _page_values(explained: Explained, heard: _Heard, card: ModelCard, file: Path) -> dict[str, Any]:
     """Give all that the page shows, sound and pictures inside."""
-    frames = heard.windows.log_mel.shape[1]
+    frames, frame_rate = heard.windows.features.frames, heard.windows.frame_rate
     step = -(-frames // MOST_COLUMNS)  # frames to a column of the picture
     log_mel, heat = (pooled(values, step) for values in (heard.windows.log_mel, heard.heat))
-    seconds = log_mel.shape[1] * step / FRAME_RATE  # to the end of the last column
-    sound = _sound(file) if frames / FRAME_RATE <= LONGEST_SOUND else None
+    seconds = log_mel.shape[1] * step / frame_rate  # to the end of the last column
+    sound = _sound(file) if frames / frame_rate <= LONGEST_SOUND else None
     return {
         "name": _printable(file.name),
         "path": _printable(str(file.absolute())),
         "explained": explained,
         "card": card,
+        "method": heard.method,
         "seconds": seconds,
         "width": min(MOST_COLUMNS, round(seconds * PIXELS_PER_SECOND)),
         "spectrogram": data_address(_grey_png(log_mel), "image/png"),
         "heat": data_address(_heat_png(heat), "image/png"),
         "sound": sound and data_address(sound, "audio/mpeg"),
         "longest": LONGEST_SOUND,
-        "hz_ticks": _hz_ticks(),
+        "hz_ticks": _hz_ticks(heard.front_end),
         "time_ticks": _time_ticks(seconds),
-        "strip": _strip(heard, card, frames / FRAME_RATE),
+        "strip": _strip(heard, card, frames / frame_rate),
         "heard": Counter(card.singers[code] for code in heard.rows.argmax(axis=1)).most_common(),
     }
 
@@ -381,11 +394,11 @@ def _sound(file: Path) -> bytes:
     return encoded.getvalue()
 
 
-def _hz_ticks() -> list[tuple[str, float]]:
+def _hz_ticks(front_end: FrontEnd) -> list[tuple[str, float]]:
     """Give frequencies in Hz and how high they stand in the picture, in per cent."""
-    bands = mel_places(np.array(HZ_TICKS))
+    places = (mel_places(np.array(HZ_TICKS), front_end) + 0.5) / front_end.n_mels
     labels = [f"{hz // 1000}k" if hz >= 1000 else str(hz) for hz in HZ_TICKS]
-    return [(label, 100 * (band + 0.5) / N_MELS) for label, band in zip(labels, bands, strict=True)]
+    return [(label, 100 * place) for label, place in zip(labels, places, strict=True)]
 
 
 def _time_ticks(seconds: float) -> list[tuple[int, float]]:

@@ -12,8 +12,8 @@ from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from whosings.audio.logmel import mel_centres
-from whosings.audio.units import FRAME_RATE, N_MELS
+from whosings.audio.frontend import SINGER, FrontEnd
+from whosings.audio.units import TOP_DB
 from whosings.drawing import BLUE, FAINT, INK, VERMILION, page, short
 from whosings.errors import WhosingsError
 from whosings.evidence.metrics import ReliabilityBin, calibration_error
@@ -95,30 +95,31 @@ def song_picture(
     starts_seconds: Sequence[float] | np.ndarray,
     singers: Sequence[str],
     title: str = "",
+    front_end: FrontEnd = SINGER,
 ) -> None:
     """
     Draw a song: its spectrogram, what spoke for the singer over it, and who is heard in each window below.
 
-    `log_mel` (128, frames) is in dB, `heat` (128, frames) from 0 to 1 or None, `window_probabilities` (W, S)
-    in the order of `singers`, `starts_seconds` (W,) ascending. The ribbon has a row for each singer who wins
-    a window, the most frequent first. A window is shown from its start to the next one's; the darker, the
-    surer.
+    `log_mel` (n_mels, frames) of `front_end` is in dB, `heat` of the same shape from 0 to 1 or None,
+    `window_probabilities` (W, S) in the order of `singers`, `starts_seconds` (W,) ascending. The ribbon has a
+    row for each singer who wins a window, the most frequent first. A window is shown from its start to the
+    next one's; the darker, the surer.
 
     Raises WhosingsError where shapes do not fit or `path` cannot be written.
     """
     log_mel, probabilities = np.asarray(log_mel), np.asarray(window_probabilities)
     starts = np.asarray(starts_seconds, dtype=np.float64)
-    fits = log_mel.ndim == 2 and log_mel.shape[0] == N_MELS and log_mel.shape[1] > 0
+    fits = log_mel.ndim == 2 and log_mel.shape[0] == front_end.n_mels and log_mel.shape[1] > 0
     fits = fits and (heat is None or heat.shape == log_mel.shape)
     if not fits or len(starts) == 0 or probabilities.shape != (len(starts), len(singers)):
         raise WhosingsError(
             f"{path}: the spectrogram, heat, windows and singers to draw do not fit together."
         )
-    seconds = log_mel.shape[1] / FRAME_RATE
+    seconds = log_mel.shape[1] / front_end.frame_rate
     rows = min(len(np.unique(probabilities.argmax(axis=1))), MOST_ROWS)
     with page(path, 10, 3.6 + 0.22 * rows) as figure:
         upper, lower = figure.subplots(2, sharex=True, height_ratios=(12, rows))
-        _spectrogram(figure, upper, log_mel, heat, seconds)
+        _spectrogram(figure, upper, log_mel, heat, front_end)
         upper.set(title=title)
         _ribbon(lower, probabilities, starts, seconds, singers)
         lower.set(xlim=(0, seconds), xlabel="seconds")
@@ -131,15 +132,21 @@ def pooled(values: np.ndarray, step: int) -> np.ndarray:
 
 
 def _spectrogram(
-    figure: Figure, axes: Axes, log_mel: np.ndarray, heat: np.ndarray | None, seconds: float
+    figure: Figure, axes: Axes, log_mel: np.ndarray, heat: np.ndarray | None, front_end: FrontEnd
 ) -> None:
     """Draw dB in grey and the heat as a translucent colour over it."""
     step = -(-log_mel.shape[1] // MOST_COLUMNS)  # frames to a column
     log_mel, heat = pooled(log_mel, step), None if heat is None else pooled(heat, step)
-    extent = (0, max(seconds, log_mel.shape[1] * step / FRAME_RATE), -0.5, N_MELS - 0.5)
+    extent = (0, log_mel.shape[1] * step / front_end.frame_rate, -0.5, front_end.n_mels - 0.5)
     loudest = float(log_mel.max())
     image = axes.imshow(
-        log_mel, cmap="Greys", vmin=loudest - 80, vmax=loudest, origin="lower", aspect="auto", extent=extent
+        log_mel,
+        cmap="Greys",
+        vmin=loudest - TOP_DB,
+        vmax=loudest,
+        origin="lower",
+        aspect="auto",
+        extent=extent,
     )
     _colour_bar(figure, image, axes, "dB")
     if heat is not None:
@@ -147,7 +154,7 @@ def _spectrogram(
             heat, cmap=_translucent(VERMILION), vmin=0, vmax=1, origin="lower", aspect="auto", extent=extent
         )
         _colour_bar(figure, overlay, axes, "spoke for the singer")
-    axes.set_yticks(mel_places(np.array(MEL_TICKS)), [str(tick) for tick in MEL_TICKS])
+    axes.set_yticks(mel_places(np.array(MEL_TICKS), front_end), [str(tick) for tick in MEL_TICKS])
     axes.set_ylabel("Hz")
     axes.tick_params(axis="x", labelbottom=False)
 
@@ -176,9 +183,9 @@ def _ribbon(
     axes.tick_params(axis="y", length=0)
 
 
-def mel_places(hertz: np.ndarray) -> np.ndarray:
-    """Place frequencies in Hz among the mel bands: 0.0 is the centre of the first."""
-    places: np.ndarray = np.interp(hertz, mel_centres(), np.arange(N_MELS))
+def mel_places(hertz: np.ndarray, front_end: FrontEnd = SINGER) -> np.ndarray:
+    """Place frequencies in Hz among the mel bands: 0.0 is the centre of the first, and what lies below it."""
+    places: np.ndarray = np.interp(hertz, front_end.centres, np.arange(front_end.n_mels))
     return places
 
 

@@ -1,8 +1,8 @@
-"""Where Grad-CAM lies: on what the voice sounds louder in, or on what the band does."""
+"""Where the heat lies: on what the voice sounds louder in, or on what the band does."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
@@ -12,7 +12,7 @@ from whosings.audio.units import TOP_DB
 from whosings.collection.windows import cut
 from whosings.evidence.audit.model import SavedModel
 from whosings.evidence.audit.swaps import Stems
-from whosings.evidence.gradcam import grad_cam
+from whosings.evidence.gradcam import heat_maps
 from whosings.identify.ladder import Windows
 
 CAM_BATCH = 8  # windows explained at once
@@ -22,9 +22,9 @@ class HeatShares(NamedTuple):
     """
     How much of each window lies where the voice or the band is the louder: all (windows,), from 0 to 1.
 
-    What is left lies where nothing can be heard. `heat` is that of Grad-CAM for the singer whom the window
-    was given, NaN where nothing spoke for one; `even` is a map that is the same everywhere, and `energy` one
-    as loud as the song.
+    What is left lies where nothing can be heard. `heat` is Grad-CAM, or HiResCAM, for the singer whom the
+    window was given, NaN where nothing spoke for one; `even` is a map that is the same everywhere, and
+    `energy` one as loud as the song.
     """
 
     heat_on_voice: np.ndarray
@@ -37,11 +37,11 @@ class HeatShares(NamedTuple):
 
 def heat_shares(model: SavedModel, song: Stems) -> HeatShares | None:
     """
-    Say how much of the Grad-CAM of a song's windows lies on its voice, and how much on its band.
+    Say how much of the heat of a song's windows lies on its voice, and how much on its band.
 
     A cell of the spectrogram is the voice's where the voice alone is louder there than the band alone, else
     the band's; cells further below the song's loudest than TOP_DB are neither's. None for a model that
-    Grad-CAM cannot read.
+    has no maps to explain.
     """
     network = model.explained
     if network is None:
@@ -75,11 +75,10 @@ def share(maps: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def _heat(network: nn.Module, windows: Windows) -> np.ndarray:
-    """Give Grad-CAM of each window for the singer it is given: (windows, bands, frames)."""
-    layer = cast(nn.Module, network.cam_layer)
+    """Give the heat of each window for the singer it is given: (windows, bands, frames)."""
     device = next(network.parameters()).device
     maps = [
-        grad_cam(network, layer, windows.batch(first, CAM_BATCH).to(device)).cpu().numpy()
+        heat_maps(network, windows.batch(first, CAM_BATCH).to(device)).cpu().numpy()
         for first in range(0, len(windows.starts), CAM_BATCH)
     ]
     return np.concatenate(maps)

@@ -14,10 +14,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from whosings.evidence import metrics
 from whosings.evidence.audit.heat import HeatShares
 from whosings.evidence.audit.swaps import BAND, BAND_SWAPPED, MIX, VOICE, VOICE_SWAPPED, NoiseBand
+from whosings.evidence.gradcam import method
 
 LEVEL = 0.95
 ROUNDS = 1000
@@ -100,10 +102,10 @@ def figures(songs: Songs, singers: Sequence[str], bands: Sequence[NoiseBand]) ->
     }
 
 
-def heat_figures(songs: Songs) -> Figure | None:
-    """Give where Grad-CAM lies, and where maps that know nothing would; None where it was not asked for."""
+def heat_figures(songs: Songs, network: nn.Module | None) -> Figure | None:
+    """Give where a network's heat lies, and where maps that know nothing would; None where it has no heat."""
     heard = [(song.heat, song.singer) for song in songs if song.heat is not None]
-    if not heard:
+    if network is None or not heard:
         return None
     names = [singer for _, singer in heard]
     shares = {name: mean([getattr(heat, name) for heat, _ in heard], names) for name in HeatShares._fields}
@@ -111,7 +113,7 @@ def heat_figures(songs: Songs) -> Figure | None:
         [heat.heat_on_voice - heat.even_on_voice for heat, _ in heard], names
     )
     silent = sum(int(np.isnan(heat.heat_on_voice).sum()) for heat, _ in heard)
-    return {**shares, "silent_windows": silent}
+    return {"method": method(network), **shares, "silent_windows": silent}
 
 
 def _share(songs: Songs, event: Callable[[SongAnswers], np.ndarray]) -> Figure | None:

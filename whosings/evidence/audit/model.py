@@ -89,7 +89,7 @@ class SavedModel:
     def explained(self) -> nn.Module | None:
         """The one network that Grad-CAM can read; None where there are several, or it has no layer for it."""
         network = self.members[0].network
-        return network if len(self.members) == 1 and hasattr(network, "cam_layer") else None
+        return network if len(self.members) == 1 and network.cam_layer is not None else None
 
     def log_probabilities(self, sound: np.ndarray) -> np.ndarray:
         """Give (windows, singers) for a song (samples,) at 16 kHz."""

@@ -130,6 +130,7 @@ def audit(
         raise WhosingsError(
             f"{opened.root}: no song could be audited ({_reason(failed)}); put that right, or give others."
         )
+    explained = model.explained if isinstance(model, SavedModel) else None
     found = {
         "model": name,
         "collection": opened.root.resolve().name,
@@ -143,7 +144,7 @@ def audit(
         "seed": seed,
         "noise_db": LEVEL_DB,
         **figures(songs, model.singers, plan.bands),
-        "grad_cam": heat_figures(songs),
+        "heat": heat_figures(songs, explained),
         "answers": told(songs),
         "failed": failed,
     }

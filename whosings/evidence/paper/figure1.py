@@ -35,7 +35,7 @@ from whosings.collection.splits import SIDES, Split
 from whosings.collection.track import Source
 from whosings.drawing import VERMILION, page, short
 from whosings.errors import WhosingsError
-from whosings.evidence.gradcam import grad_cam
+from whosings.evidence.gradcam import heat_maps
 from whosings.evidence.paper.embedding import (
     DIFFERENCE,
     Heard,
@@ -300,7 +300,7 @@ def _heat(network: nn.Module, windows: Windows, singer: int, first: int, count: 
     """Give Grad-CAM of some windows: (at most count, 128, length)."""
     device = next(network.parameters()).device
     batch = windows.batch(first, count).to(device)
-    heat: np.ndarray = grad_cam(network, cast(nn.Module, network.cam_layer), batch, singer).cpu().numpy()
+    heat: np.ndarray = heat_maps(network, batch, singer).cpu().numpy()
     return heat
 
 
