@@ -8,7 +8,6 @@ within 1e-3 dB: 128 Slaney bands, 80 dB kept below the loudest cell of a song.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 
 import numpy as np
 from scipy import fft
@@ -67,9 +66,3 @@ def apply_top_db(log_mel: np.ndarray, peak: float, front_end: FrontEnd = SINGER)
     """Raise, in place, what lies too far below `peak`, the loudest cell of the whole song in dB."""
     if front_end.top_db is not None:
         np.maximum(log_mel, np.float32(peak - front_end.top_db), out=log_mel)
-
-
-@lru_cache(maxsize=1)
-def mel_centres() -> np.ndarray:
-    """Give the centres `(128,)` in Hz of the mel bands that singers are heard in."""
-    return SINGER.centres

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from whosings.audio.frames import frame_batches
-from whosings.audio.logmel import mel_centres
+from whosings.audio.frontend import SINGER
 from whosings.audio.units import HOP, N_MELS, SAMPLE_RATE
 from whosings.errors import WhosingsError
 
@@ -87,7 +87,7 @@ def mel_band(f0: np.ndarray) -> np.ndarray:
     `f0` is in Hz; nan and 0 are unvoiced. NO_BAND where unvoiced or below the centre of the first band.
     """
     voiced = np.nan_to_num(np.asarray(f0, dtype=np.float64), nan=0.0)
-    return (np.searchsorted(mel_centres(), voiced, side="right") - 1).astype(np.int16)
+    return (np.searchsorted(SINGER.centres, voiced, side="right") - 1).astype(np.int16)
 
 
 def one_hot(contour: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from sklearn.metrics import silhouette_score
 from torch import Tensor, nn
 
 from tests.collection.sounds import melody, write
-from whosings.audio.logmel import mel_centres
+from whosings.audio.frontend import SINGER
 from whosings.collection.catalogue import open_collection
 from whosings.collection.features import FeatureStore
 from whosings.collection.track import Part, SoundFile, Source, Track
@@ -193,7 +193,7 @@ def test_shares_of_energy_are_exact() -> None:
 
 def test_the_band_is_that_of_the_noise() -> None:
     inside = figure1._band()
-    centres = mel_centres()[inside]
+    centres = SINGER.centres[inside]
     assert 3000 <= centres.min() < 3100
     assert 4900 < centres.max() <= 5000
     assert inside.sum() == 21

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 from torch import nn
 
-from whosings.audio.logmel import mel_centres
+from whosings.audio.frontend import SINGER
 from whosings.audio.units import FRAME_RATE, N_MELS
 from whosings.collection.catalogue import Collection
 from whosings.collection.features import FeatureStore
@@ -291,7 +291,7 @@ def _measure(row: Row, trial: _Trial, grid: Grid, quiet: bool) -> _Measured:
 
 def _band() -> np.ndarray:
     """Say which mel bands have their centre in the noise: (128,) of bool."""
-    centres = mel_centres()
+    centres = SINGER.centres
     inside: np.ndarray = (centres >= LOW) & (centres <= HIGH)
     return inside
 
