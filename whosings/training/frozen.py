@@ -3,8 +3,9 @@ Training behind frozen parts: what they make of a window is computed once, and k
 
 A file of the folder `encoded` holds the windows of one track; its name hashes these, the weights of the
 frozen parts and the precision, so that runs of other seeds, folds and loss weights share it. A window of 5 s
-takes 3 MB as frames of the speaker encoder in bfloat16 (an hour of songs 2.2 GB, twice that in single
-precision), and under 1 kB as a voiceprint. The folder may be deleted whenever nothing is trained.
+takes 3 MB as frames of ECAPA-TDNN in bfloat16 (an hour of songs 2.2 GB, twice that in single precision), a
+twelfth of that as frames of CAM++, and under 1 kB as a voiceprint. The folder may be deleted whenever nothing
+is trained.
 """
 
 from __future__ import annotations
