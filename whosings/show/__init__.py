@@ -200,7 +200,7 @@ def systems(rows: Sequence[tuple[str, str, int, int | None]]) -> None:
 
     table = Table("system", "parameters", "LCA adds", "what")
     for name, about, parameters, added in rows:
-        table.add_row(name, f"{parameters:,}", "" if added is None else f"{added}", about)
+        table.add_row(name, f"{parameters:,}", "" if added is None else f"{added:,}", about)
     console().print(table)
     sentence(
         "Parameters are those in use, at 20 singers. A learned counterfactual branch (LCA) adds the given "
