@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import nn
 
-from whosings.audio.frontend import KALDI, SPEAKER
+from whosings.audio.frontend import KALDI, SPEAKER, FrontEnd
 from whosings.collection.windows import HEARING, Hearing
 from whosings.errors import WhosingsError
 from whosings.models.crnn import CRNN, CRNNM, CRNNLarge
 from whosings.models.crnn_fgnl import CRNNFGNL, CRNNMFGNL, CRNNFGNLLight
 from whosings.models.crnn_nl import CRNNNL
-from whosings.models.voiceprint.network import Voiceprint
+from whosings.models.voiceprint.network import EncoderName, Voiceprint
 from whosings.models.voiceprint.pretrained import load_pretrained
 
 WITH_MELODY = Hearing(melody=True)
@@ -33,6 +33,12 @@ class System:
     """its windows are (B, n_mels, T) of the front end, or (B, 2, 128, T) where it hears the melody as well"""
     load_pretrained: Callable[[Any], None] | None = None
     """loads pretrained weights into a network of the system; None where there are none"""
+    encoder: EncoderName | None = None
+    """the speaker encoder by which it gives voiceprints, if it does"""
+
+
+def _voiceprint(encoder: EncoderName, about: str, front_end: FrontEnd) -> System:
+    return System(partial(Voiceprint, encoder=encoder), about, Hearing(front_end), load_pretrained, encoder)
 
 
 SYSTEMS: dict[str, System] = {
@@ -49,17 +55,11 @@ SYSTEMS: dict[str, System] = {
         partial(CRNNFGNL, gaussian=False), "CRNN_FGNL without Gaussian smoothing (Kuo et al. 2021)"
     ),
     "crnn_fgnl_light": System(CRNNFGNLLight, "CRNN_FGNL with block 1 pooled as well: a quarter of the work"),
-    "voiceprint": System(
-        Voiceprint,
-        "ECAPA-TDNN, pretrained on the speech of 7,205 people (Desplanques et al. 2020)",
-        Hearing(SPEAKER),
-        load_pretrained,
+    "voiceprint": _voiceprint(
+        "ecapa", "ECAPA-TDNN, pretrained on the speech of 7,205 people (Desplanques et al. 2020)", SPEAKER
     ),
-    "voiceprint_campplus": System(
-        partial(Voiceprint, encoder="campplus"),
-        "CAM++, pretrained on speech in Mandarin and English (Wang et al. 2023)",
-        Hearing(KALDI),
-        load_pretrained,
+    "voiceprint_campplus": _voiceprint(
+        "campplus", "CAM++, pretrained on speech in Mandarin and English (Wang et al. 2023)", KALDI
     ),
 }
 """Systems by name."""

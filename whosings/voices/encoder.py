@@ -14,10 +14,10 @@ from whosings.collection.track import Part, SoundFile, Source, Track
 from whosings.collection.windows import Hearing, window_starts
 from whosings.errors import WhosingsError
 from whosings.files import sha256_of
-from whosings.models import create, find_system, load_model
+from whosings.models import SYSTEMS, create, find_system, load_model
 from whosings.models.precision import answering
 from whosings.models.store import WEIGHTS, load_card
-from whosings.models.voiceprint.network import DIM, EncoderName, Voiceprint
+from whosings.models.voiceprint.network import DIM, Voiceprint
 from whosings.models.voiceprint.pretrained import WEIGHTS as PRETRAINED_WEIGHTS
 from whosings.models.voiceprint.pretrained import load_pretrained
 from whosings.voices.prints import Prints, unit
@@ -25,7 +25,8 @@ from whosings.voices.prints import Prints, unit
 if TYPE_CHECKING:
     import torch
 
-ENCODERS: dict[str, EncoderName] = {"voiceprint": "ecapa", "voiceprint_campplus": "campplus"}  # by system
+ENCODERS = {name: system.encoder for name, system in SYSTEMS.items() if system.encoder}
+"""The speaker encoder by the system that gives its voiceprints."""
 PRETRAINED = "voiceprint_campplus"  # on mixes it errs a quarter as often as ECAPA-TDNN
 WINDOW = 5.0  # seconds
 BATCH = 16  # windows encoded at once
